@@ -1,0 +1,2 @@
+//! Placeholder until the use case is wired.
+fn main() {}

@@ -1,0 +1,5 @@
+//! The dataset file: where sources come from, the contract, the expectations, the output.
+
+mod spec;
+
+pub use spec::*;

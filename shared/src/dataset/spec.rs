@@ -1,0 +1,296 @@
+//! The dataset file's shape, as parsed and validated. Field names are the file's keys.
+
+use serde::Deserialize;
+
+/// A dataset, parsed and validated, with the hash that runs pin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// The file's tables and keys.
+    pub spec: DatasetSpec,
+    /// SHA-256 of the file's bytes, 64 hex digits: the config hash that a plan pins.
+    pub hash: String,
+    /// The file as it was given.
+    pub text: String,
+}
+
+/// The file's top level.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSpec {
+    /// Letters, digits, `_` and `-`; names the dataset's folders in the ledger.
+    pub name: String,
+    /// Where sources come from.
+    pub source: SourceSpec,
+    /// Casts and the contract. Absent: columns stay as they are.
+    #[serde(default)]
+    pub schema: SchemaSpec,
+    /// Checked on every row, in order.
+    #[serde(default)]
+    pub expectations: Vec<Expectation>,
+    /// A filter and derived columns.
+    #[serde(default)]
+    pub transform: TransformSpec,
+    /// Where parts go and how they are written.
+    pub output: OutputSpec,
+}
+
+/// `[source]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSpec {
+    /// `s3://bucket/prefix`, `file:///folder/` or a bare path. Absent: sources are named on the command line only.
+    pub uri: Option<String>,
+    /// Glob over the key below `uri`. `*` does not cross `/`, `**` does. Default `**`.
+    #[serde(default = "SourceSpec::default_pattern")]
+    pub pattern: String,
+    /// The format.
+    pub format: Format,
+    /// The relist's window, such as `7d`; absent: all.
+    #[serde(default, deserialize_with = "super::duration::deserialize_option")]
+    pub modified_within: Option<std::time::Duration>,
+}
+
+/// A source's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated values.
+    Csv,
+    /// One JSON value a line.
+    Ndjson,
+}
+
+/// `[schema]`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchemaSpec {
+    /// What becomes of columns that `columns` does not name. Only read where `columns` is not empty.
+    pub extra_columns: ExtraColumns,
+    /// What becomes of a row with a value that does not fit its type.
+    pub on_cast_error: OnCastError,
+    /// Casts for columns that `columns` does not name; the first that matches wins.
+    pub casts: Vec<CastRule>,
+    /// The contract: the columns of the output, in order. Empty: the source's columns.
+    pub columns: Vec<ColumnSpec>,
+}
+
+/// `extra_columns`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExtraColumns {
+    /// Kept behind the contract's columns.
+    #[default]
+    Keep,
+    /// Left out.
+    Drop,
+    /// The run fails.
+    Fail,
+}
+
+/// `on_cast_error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCastError {
+    /// The row goes to quarantine with the source's value and the reason.
+    #[default]
+    Quarantine,
+    /// The value becomes null, counted as a warning.
+    Null,
+    /// The run fails.
+    Fail,
+}
+
+/// One entry of `casts`. It matches a column whose name fits `column` (a glob, case-insensitive) and whose source type
+/// is `from`; at least one of the two is given.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CastRule {
+    /// Glob over column names.
+    pub column: Option<String>,
+    /// The source's type.
+    pub from: Option<ColumnType>,
+    /// The type to cast to.
+    pub to: ColumnType,
+    /// The values allowed; empty: any.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// What becomes of a value that is not among `values`.
+    #[serde(default)]
+    pub otherwise: Otherwise,
+    /// Trim white space from strings before anything else.
+    #[serde(default)]
+    pub trim: bool,
+}
+
+/// `otherwise`: what becomes of a value outside the value list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Otherwise {
+    /// It becomes null.
+    Null,
+    /// As a value that does not fit its type (`on_cast_error`).
+    #[default]
+    Error,
+}
+
+/// One entry of `columns`: a column of the output.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnSpec {
+    /// Its name in the output.
+    pub name: String,
+    /// Its type in the output.
+    #[serde(rename = "type")]
+    pub data_type: ColumnType,
+    /// Whether nulls are allowed; a null in a column that allows none is a cast error.
+    #[serde(default = "ColumnSpec::default_nullable")]
+    pub nullable: bool,
+    /// Other names of the column in sources. Names match without case where that is unambiguous.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// The value where the source has no such column, or a null: TOML of the column's type. Absent: null.
+    pub default: Option<toml::Value>,
+    /// The values allowed; empty: any.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// What becomes of a value that is not among `values`.
+    #[serde(default)]
+    pub otherwise: Otherwise,
+    /// Trim white space from strings before anything else.
+    #[serde(default)]
+    pub trim: bool,
+}
+
+/// A column's type, as written in a dataset file: `string`, `int32`, `float32`, `timestamp(us)`, `decimal(10, 2)` …
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// `bool`.
+    Boolean,
+    /// `int8` … `int64`: bits.
+    Int(u8),
+    /// `uint8` … `uint64`: bits.
+    UInt(u8),
+    /// `float16`, `float32`, `float64`: bits.
+    Float(u8),
+    /// `decimal(precision, scale)`, precision up to 38.
+    Decimal {
+        /// Digits in all.
+        precision: u8,
+        /// Digits behind the point.
+        scale: i8,
+    },
+    /// `string`. As a `from` it also matches large, view and dictionary-encoded strings.
+    String,
+    /// `binary`. As a `from` it also matches large, view and fixed-size binary.
+    Binary,
+    /// `dictionary`: strings with 32-bit indices.
+    Dictionary,
+    /// `date`: days.
+    Date,
+    /// `timestamp(s|ms|us|ns)` or `timestamp(unit, "zone")`; `timestamp` is `timestamp(us)`.
+    /// As a `from`, `timestamp` without a unit is not told from `timestamp(us)`.
+    Timestamp {
+        /// The unit.
+        unit: TimeUnit,
+        /// The time zone, if any.
+        zone: Option<String>,
+    },
+    /// `time(s|ms|us|ns)` of day.
+    Time(TimeUnit),
+    /// `null`: only as a `from`.
+    Null,
+}
+
+/// A unit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimeUnit {
+    /// Seconds.
+    Second,
+    /// Milliseconds.
+    Millisecond,
+    /// Microseconds.
+    Microsecond,
+    /// Nanoseconds.
+    Nanosecond,
+}
+
+/// One of `[[expectations]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The reason given for rows that break it; unique in the file.
+    pub name: String,
+    /// SQL boolean over the output's columns. NULL passes, as in a CHECK constraint.
+    pub expr: String,
+    /// What becomes of rows that break it.
+    #[serde(default)]
+    pub action: Action,
+}
+
+/// An expectation's action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The row goes to quarantine with the expectation's name as a reason.
+    #[default]
+    Quarantine,
+    /// The row is left out and counted as filtered.
+    Drop,
+    /// The row is kept; the break is counted.
+    Warn,
+    /// The run fails.
+    Fail,
+}
+
+/// `[transform]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransformSpec {
+    /// SQL boolean: rows where it is not true are left out and counted as filtered.
+    pub filter: Option<String>,
+    /// Columns derived from the row, appended in order.
+    pub columns: Vec<DerivedColumn>,
+}
+
+/// One of `transform.columns`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DerivedColumn {
+    /// Its name in the output.
+    pub name: String,
+    /// SQL over the output's columns.
+    pub expr: String,
+}
+
+/// `[output]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// The folder in the sink, such as `fhvhv/`.
+    pub prefix: String,
+    /// Source rows per output row group. Default 1,048,576.
+    #[serde(default = "OutputSpec::default_row_group_rows")]
+    pub row_group_rows: u64,
+    /// Output row groups per slice. Default 1.
+    #[serde(default = "OutputSpec::default_slice_row_groups")]
+    pub slice_row_groups: u64,
+    /// The codec. Default `zstd(1)`.
+    #[serde(default)]
+    pub compression: Compression,
+    /// The largest share of rows in quarantine, 0 to 1, before the run fails. Default 0.05.
+    #[serde(default = "OutputSpec::default_max_quarantined")]
+    pub max_quarantined: f64,
+}
+
+/// `compression`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// `zstd(level)`, level 1 to 22.
+    Zstd(u8),
+    /// `snappy`.
+    Snappy,
+    /// `keep`: the source's.
+    Keep,
+}

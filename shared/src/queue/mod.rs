@@ -1,0 +1,16 @@
+//! Messages out. Delivery is at least once and in any order; who handles a message must bear it twice.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use crate::Result;
+
+/// Where a use case sends messages. Receiving is the runtime's work: Lambda's event source mapping when deployed,
+/// the worker loop when embedded.
+#[async_trait]
+pub trait Queue: Debug + Send + Sync {
+    /// Sends every body, in any order. On an error some may have been sent: the caller sends them all again.
+    /// A backend resends what a batch reply reports as failed before it gives up.
+    async fn send(&self, bodies: &[String]) -> Result<()>;
+}

@@ -1,0 +1,226 @@
+//! Objects by key: one trait, and what each backend must promise.
+//!
+//! A [`Storage`] is one bucket (or one folder). [`Stores`] opens the storage that a URI names. Conditional writes are
+//! the only synchronisation Rowmill uses, so every backend must give them the same meaning; the conformance suite in
+//! `tests/` runs against all of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// Which version of an object: what a pinned read asks for, and what a run's identity is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ObjectVersion {
+    /// The version id, in a bucket that keeps versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// The ETag without quotes.
+    pub etag: String,
+    /// When it was written, milliseconds since 1970-01-01 UTC. S3 gives whole seconds.
+    pub last_modified_ms: i64,
+}
+
+/// What a look-up tells of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// The key, decoded.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Which version this is.
+    pub version: ObjectVersion,
+    /// The metadata given at [`Storage::begin_upload`]; empty in listings and in backends that keep none.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// An object read whole.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// What the read told of it.
+    pub meta: ObjectMeta,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// One page of a listing, keys in ascending byte order.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The objects. `version.version_id` is absent here: listings do not tell it.
+    pub objects: Vec<ObjectMeta>,
+    /// Where the next page starts; `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// The condition of a conditional put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutIf<'a> {
+    /// Only where no object lies at the key.
+    Absent,
+    /// Only where the object's ETag is this one (compare-and-swap).
+    Matches(&'a str),
+}
+
+/// How a conditional put ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// Written; the new ETag.
+    Written {
+        /// Of the object just written.
+        etag: String,
+    },
+    /// The condition did not hold; nothing was written. A put whose reply was lost may be the caller's own: read back.
+    Lost,
+}
+
+/// How a conditional delete ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteOutcome {
+    /// Deleted.
+    Deleted,
+    /// There was nothing to delete.
+    Gone,
+    /// Another object lies there now; it was left alone.
+    Changed,
+}
+
+/// One part of a multipart upload, as [`Storage::put_part`] answered it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadedPart {
+    /// From 1.
+    pub number: u32,
+    /// The part's ETag without quotes.
+    pub etag: String,
+}
+
+/// How a completion ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompleteOutcome {
+    /// The object lies at its key, now or since an earlier completion of the same upload; its ETag.
+    Completed {
+        /// Of the object.
+        etag: String,
+    },
+    /// The storage knows no such upload: it was aborted, has expired, or was completed long ago. Look the key up.
+    Gone,
+}
+
+/// How an abort ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbortOutcome {
+    /// The upload is no more, and never became an object.
+    Aborted,
+    /// There was no such upload: aborted or completed before.
+    Gone,
+}
+
+/// An error of a storage. Only what a caller may handle is told apart.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// A pinned read found no object.
+    #[error("{uri}: not found")]
+    NotFound {
+        /// Where.
+        uri: String,
+    },
+    /// A pinned read found another version.
+    #[error("{uri}: another version lies there now")]
+    Changed {
+        /// Where.
+        uri: String,
+    },
+    /// The key cannot exist in this backend.
+    #[error("{uri}: {problem}")]
+    BadKey {
+        /// Where.
+        uri: String,
+        /// Why not.
+        problem: String,
+    },
+    /// Everything else: throttling, time-outs, denied access, a full disk. Trying again may help.
+    #[error("{operation} {uri}: {problem}")]
+    Failed {
+        /// The operation, as in this trait.
+        operation: &'static str,
+        /// Where.
+        uri: String,
+        /// The backend's words.
+        problem: String,
+    },
+}
+
+/// The result of a storage operation.
+pub type StorageResult<T> = std::result::Result<T, StorageError>;
+
+/// One bucket or one folder. Every method may be called from many tasks at once.
+///
+/// Writes are atomic and durable once they return: a reader sees the old object or the new one, whole.
+#[async_trait]
+pub trait Storage: Debug + Send + Sync {
+    /// The key's URI, for people and for records: `s3://bucket/key`, `file:///folder/key`.
+    fn uri(&self, key: &str) -> String;
+
+    /// Looks the newest version up. `None` where there is none.
+    async fn head(&self, key: &str) -> StorageResult<Option<ObjectMeta>>;
+
+    /// Reads the newest version whole. For ledger objects and dataset files; an object above `max_bytes` is
+    /// [`StorageError::Failed`], before its bytes are read.
+    async fn get(&self, key: &str, max_bytes: u64) -> StorageResult<Option<Object>>;
+
+    /// Reads `range` of exactly this version. [`StorageError::Changed`] where another lies there,
+    /// [`StorageError::NotFound`] where none does, [`StorageError::Failed`] where the object ends before the range does.
+    async fn get_range(&self, key: &str, version: &ObjectVersion, range: Range<u64>) -> StorageResult<Bytes>;
+
+    /// Lists keys that start with `prefix`, from the page token `next` on; at most 1,000 a page.
+    async fn list(&self, prefix: &str, next: Option<&str>) -> StorageResult<Page>;
+
+    /// Writes, whatever lies there.
+    async fn put(&self, key: &str, bytes: Bytes) -> StorageResult<String>;
+
+    /// Writes where the condition holds. A backend retries its own conflicts (S3's 409) before it answers.
+    async fn put_if(&self, key: &str, condition: PutIf<'_>, bytes: Bytes) -> StorageResult<PutOutcome>;
+
+    /// Deletes, whatever lies there; deleting nothing is fine.
+    async fn delete(&self, key: &str) -> StorageResult<()>;
+
+    /// Deletes the object only if its ETag is `etag`.
+    async fn delete_if(&self, key: &str, etag: &str) -> StorageResult<DeleteOutcome>;
+
+    /// Begins a multipart upload and answers its id. Nothing is visible at the key until it is completed.
+    async fn begin_upload(&self, key: &str, metadata: &BTreeMap<String, String>) -> StorageResult<String>;
+
+    /// Uploads one part. All but the last are at least 5 MiB. Uploading a number again replaces it.
+    async fn put_part(&self, key: &str, upload_id: &str, number: u32, bytes: Bytes) -> StorageResult<UploadedPart>;
+
+    /// Makes the object of the uploaded parts, in place of what lies at the key, atomically.
+    async fn complete_upload(&self, key: &str, upload_id: &str, parts: &[UploadedPart]) -> StorageResult<CompleteOutcome>;
+
+    /// Aborts an upload.
+    async fn abort_upload(&self, key: &str, upload_id: &str) -> StorageResult<AbortOutcome>;
+}
+
+/// Opens storages by what stands before the key in a URI: `s3://bucket`, or `file://` for the machine's own files.
+#[async_trait]
+pub trait Stores: Debug + Send + Sync {
+    /// The storage of `bucket`: `s3://name` or `file://`.
+    async fn open(&self, bucket: &str) -> StorageResult<Arc<dyn Storage>>;
+}
+
+/// Lists every object below `prefix`, page by page.
+pub async fn list_all(storage: &dyn Storage, prefix: &str) -> StorageResult<Vec<ObjectMeta>> {
+    let mut objects = Vec::new();
+    let mut next = None;
+    loop {
+        let page = storage.list(prefix, next.as_deref()).await?;
+        objects.extend(page.objects);
+        match page.next {
+            Some(token) => next = Some(token),
+            None => return Ok(objects),
+        }
+    }
+}
