@@ -198,7 +198,12 @@ pub trait Storage: Debug + Send + Sync {
     async fn put_part(&self, key: &str, upload_id: &str, number: u32, bytes: Bytes) -> StorageResult<UploadedPart>;
 
     /// Makes the object of the uploaded parts, in place of what lies at the key, atomically.
-    async fn complete_upload(&self, key: &str, upload_id: &str, parts: &[UploadedPart]) -> StorageResult<CompleteOutcome>;
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload_id: &str,
+        parts: &[UploadedPart],
+    ) -> StorageResult<CompleteOutcome>;
 
     /// Aborts an upload.
     async fn abort_upload(&self, key: &str, upload_id: &str) -> StorageResult<AbortOutcome>;

@@ -1,0 +1,1 @@
+//! The three use cases: check, process, finalize.
