@@ -4,6 +4,17 @@
 //! the only synchronisation Rowmill uses, so every backend must give them the same meaning; the conformance suite in
 //! `tests/` runs against all of them.
 
+mod etag;
+pub mod local;
+pub mod memory;
+#[cfg(feature = "aws")]
+pub mod s3;
+
+pub use local::{LocalStorage, LocalStores};
+pub use memory::{MemoryStorage, MemoryStores};
+#[cfg(feature = "aws")]
+pub use s3::{S3Storage, S3Stores};
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
@@ -112,7 +123,8 @@ pub enum CompleteOutcome {
 /// How an abort ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AbortOutcome {
-    /// The upload is no more, and never became an object.
+    /// The upload is no more. Whether it became an object first, only its key can tell: for hours, S3 acknowledges the
+    /// abort of an upload that was completed.
     Aborted,
     /// There was no such upload: aborted or completed before.
     Gone,
@@ -205,7 +217,7 @@ pub trait Storage: Debug + Send + Sync {
         parts: &[UploadedPart],
     ) -> StorageResult<CompleteOutcome>;
 
-    /// Aborts an upload.
+    /// Aborts an upload. An object that it has become stays: look the key up.
     async fn abort_upload(&self, key: &str, upload_id: &str) -> StorageResult<AbortOutcome>;
 }
 
@@ -228,4 +240,27 @@ pub async fn list_all(storage: &dyn Storage, prefix: &str) -> StorageResult<Vec<
             None => return Ok(objects),
         }
     }
+}
+
+/// Why a read whole was refused.
+fn too_large(size: u64, max_bytes: u64) -> String {
+    format!("the object has {size} bytes, above the limit of {max_bytes} for an object read whole")
+}
+
+/// Why a ranged read was refused.
+fn beyond_end(range: &Range<u64>, size: u64) -> String {
+    format!("bytes {}..{} were asked of an object of {size} bytes", range.start, range.end)
+}
+
+/// Why a part was refused.
+fn bad_part_number(number: u32) -> String {
+    format!("part numbers run from 1 to 10,000, not {number}")
+}
+
+/// Why a part was refused: its upload is no more.
+const NO_SUCH_UPLOAD: &str = "no such upload: it was aborted, has expired or was completed";
+
+/// What [`Stores::open`] answers to a bucket of another scheme.
+fn unknown_bucket(bucket: &str, expected: &str) -> StorageError {
+    StorageError::BadKey { uri: bucket.to_owned(), problem: format!("expected {expected} here") }
 }
