@@ -17,12 +17,11 @@ pub mod plan;
 pub mod queue;
 pub mod storage;
 pub mod telemetry;
+pub mod write;
 
 #[cfg(feature = "process")]
 pub mod clean;
 #[cfg(feature = "process")]
 pub mod read;
-#[cfg(feature = "process")]
-pub mod write;
 
 pub use error::{Error, Result};
