@@ -1,1 +1,5 @@
-//! Placeholder: in the making.
+//! Parts and uploads.
+
+mod pending;
+
+pub use pending::PendingUpload;
