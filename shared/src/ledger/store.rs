@@ -223,6 +223,13 @@ impl Ledger {
         Ok(())
     }
 
+    /// One dataset as applied.
+    pub async fn dataset(&self, name: &str) -> Result<Option<Dataset>> {
+        let key = keys::dataset(name);
+        let Some(object) = self.sink.get(&key, MAX_OBJECT_BYTES).await? else { return Ok(None) };
+        Ok(Some(self.dataset_of(&self.sink.uri(&key), &object.bytes)?))
+    }
+
     /// Every dataset applied, by name. A file that is wrong comes as its error: it must not stop the others.
     pub async fn datasets(&self) -> Result<Vec<(String, Result<Dataset>)>> {
         let mut datasets = Vec::new();

@@ -56,8 +56,6 @@ pub fn decide_claim(pointer: Option<&Pointer>, dataset: &str, source: &Source, c
     if let Some(lost) = next.claim.replace(claim.clone()) {
         displace(&mut next.displaced, Displaced { run_id: lost.run_id, fenced: false, visible: Vec::new() });
     }
-    // A run that was displaced and claims again (a retry of its own claim) must not retire itself.
-    next.displaced.retain(|displaced| displaced.run_id != claim.run_id);
     ClaimDecision::Take(Box::new(next))
 }
 
