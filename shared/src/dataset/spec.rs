@@ -2,16 +2,7 @@
 
 use serde::Deserialize;
 
-/// A dataset, parsed and validated, with the hash that runs pin.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dataset {
-    /// The file's tables and keys.
-    pub spec: DatasetSpec,
-    /// SHA-256 of the file's bytes, 64 hex digits: the config hash that a plan pins.
-    pub hash: String,
-    /// The file as it was given.
-    pub text: String,
-}
+use super::{ColumnType, Compression};
 
 /// The file's top level.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -163,59 +154,6 @@ pub struct ColumnSpec {
     pub trim: bool,
 }
 
-/// A column's type, as written in a dataset file: `string`, `int32`, `float32`, `timestamp(us)`, `decimal(10, 2)` …
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ColumnType {
-    /// `bool`.
-    Boolean,
-    /// `int8` … `int64`: bits.
-    Int(u8),
-    /// `uint8` … `uint64`: bits.
-    UInt(u8),
-    /// `float16`, `float32`, `float64`: bits.
-    Float(u8),
-    /// `decimal(precision, scale)`, precision up to 38.
-    Decimal {
-        /// Digits in all.
-        precision: u8,
-        /// Digits behind the point.
-        scale: i8,
-    },
-    /// `string`. As a `from` it also matches large, view and dictionary-encoded strings.
-    String,
-    /// `binary`. As a `from` it also matches large, view and fixed-size binary.
-    Binary,
-    /// `dictionary`: strings with 32-bit indices.
-    Dictionary,
-    /// `date`: days.
-    Date,
-    /// `timestamp(s|ms|us|ns)` or `timestamp(unit, "zone")`; `timestamp` is `timestamp(us)`.
-    /// As a `from`, `timestamp` without a unit is not told from `timestamp(us)`.
-    Timestamp {
-        /// The unit.
-        unit: TimeUnit,
-        /// The time zone, if any.
-        zone: Option<String>,
-    },
-    /// `time(s|ms|us|ns)` of day.
-    Time(TimeUnit),
-    /// `null`: only as a `from`.
-    Null,
-}
-
-/// A unit of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TimeUnit {
-    /// Seconds.
-    Second,
-    /// Milliseconds.
-    Millisecond,
-    /// Microseconds.
-    Microsecond,
-    /// Nanoseconds.
-    Nanosecond,
-}
-
 /// One of `[[expectations]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -284,13 +222,28 @@ pub struct OutputSpec {
     pub max_quarantined: f64,
 }
 
-/// `compression`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// `zstd(level)`, level 1 to 22.
-    Zstd(u8),
-    /// `snappy`.
-    Snappy,
-    /// `keep`: the source's.
-    Keep,
+impl SourceSpec {
+    fn default_pattern() -> String {
+        "**".to_owned()
+    }
+}
+
+impl ColumnSpec {
+    fn default_nullable() -> bool {
+        true
+    }
+}
+
+impl OutputSpec {
+    fn default_row_group_rows() -> u64 {
+        1_048_576
+    }
+
+    fn default_slice_row_groups() -> u64 {
+        1
+    }
+
+    fn default_max_quarantined() -> f64 {
+        0.05
+    }
 }

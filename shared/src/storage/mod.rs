@@ -219,6 +219,13 @@ pub trait Storage: Debug + Send + Sync {
 
     /// Aborts an upload. An object that it has become stays: look the key up.
     async fn abort_upload(&self, key: &str, upload_id: &str) -> StorageResult<AbortOutcome>;
+
+    /// Whether an upload is begun and neither completed nor aborted.
+    async fn upload_is_open(&self, key: &str, upload_id: &str) -> StorageResult<bool>;
+
+    /// The ETag of the object at `key` if this upload made it, told by the upload's id or by the metadata entry
+    /// `name` = `value` that it was begun with; `None` where nothing or another object lies there.
+    async fn made_by(&self, key: &str, upload_id: &str, name: &str, value: &str) -> StorageResult<Option<String>>;
 }
 
 /// Opens storages by what stands before the key in a URI: `s3://bucket`, or `file://` for the machine's own files.

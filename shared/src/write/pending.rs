@@ -1,23 +1,22 @@
-//! An upload that waits for its run to be published.
+//! What a deferred upload leaves for the finalizer.
 
 use serde::{Deserialize, Serialize};
 
 use crate::storage::UploadedPart;
 
-/// A multipart upload whose parts are all stored and that nobody has completed: what a slice record holds, and what
-/// the finalizer needs to complete it or abort it.
+/// A multipart upload whose parts are all there and which nobody has completed: invisible until then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingUpload {
-    /// Where the object will lie.
+    /// The key that the object will lie at.
     pub key: String,
-    /// As [`Storage::begin_upload`](crate::storage::Storage::begin_upload) answered it.
+    /// The storage's id of the upload.
     pub upload_id: String,
-    /// Which attempt at the slice made it.
+    /// Which attempt made it; kept in the object's metadata as `rowmill-attempt`.
     pub attempt: String,
-    /// The parts in order.
+    /// The upload's parts in order.
     pub parts: Vec<UploadedPart>,
-    /// Bytes of the whole.
+    /// Bytes.
     pub size: u64,
-    /// CRC-64/NVME of the whole, 16 hex digits. S3's `ChecksumCRC64NVME` is base64 of the same eight bytes, big-endian.
+    /// CRC-64/NVME of the bytes, 16 hex digits.
     pub crc64: String,
 }

@@ -1,0 +1,83 @@
+//! Where things lie in the sink.
+
+use super::identity::{Purpose, Run, key_hash};
+use crate::dataset::Dataset;
+
+/// Where dataset files lie as applied.
+pub const DATASETS: &str = "_rowmill/datasets/";
+/// Markers of unfinished runs.
+pub const OPEN: &str = "_rowmill/open/";
+/// The ledger of runs.
+pub const RUNS: &str = "_rowmill/runs/";
+/// The pointers.
+pub const SOURCES: &str = "_rowmill/sources/";
+
+/// The dataset file as applied.
+pub fn dataset(name: &str) -> String {
+    format!("{DATASETS}{name}.toml")
+}
+
+/// The dataset file that runs are pinned to.
+pub fn config(hash: &str) -> String {
+    format!("_rowmill/configs/{hash}.toml")
+}
+
+/// The pointers of a dataset's sources.
+pub fn pointers(dataset: &str) -> String {
+    format!("{SOURCES}{dataset}/")
+}
+
+/// A source's pointer.
+pub fn pointer(dataset: &str, bucket: &str, key: &str) -> String {
+    format!("{SOURCES}{dataset}/{}.json", key_hash(bucket, key))
+}
+
+/// A run's plan.
+pub fn plan(dataset: &str, run_id: &str) -> String {
+    format!("{RUNS}{dataset}/{run_id}/plan.json")
+}
+
+/// A run's slice records.
+pub fn slices(dataset: &str, run_id: &str) -> String {
+    format!("{RUNS}{dataset}/{run_id}/slices/")
+}
+
+/// One slice's record.
+pub fn slice(dataset: &str, run_id: &str, index: u32) -> String {
+    format!("{RUNS}{dataset}/{run_id}/slices/{index:05}.json")
+}
+
+/// A run's outcome.
+pub fn outcome(dataset: &str, run_id: &str) -> String {
+    format!("{RUNS}{dataset}/{run_id}/outcome.json")
+}
+
+/// The marker of an unfinished run.
+pub fn open(run_id: &str) -> String {
+    format!("{OPEN}{run_id}")
+}
+
+/// The folder of a run's parts. It depends on the source alone, so that a reprocess replaces each part in place.
+pub fn parts(dataset: &Dataset, run: &Run) -> String {
+    let folder = dataset.output_folder(&run.source.bucket, &run.source.key);
+    format!("{}{folder}", trial(run))
+}
+
+/// The folder of a run's quarantine. It names the run: a run that fails shows its rows beside what was published.
+pub fn quarantine(dataset: &Dataset, run: &Run) -> String {
+    let folder = dataset.output_folder(&run.source.bucket, &run.source.key);
+    let below = folder.strip_prefix(dataset.spec.output.prefix.as_str()).unwrap_or(&folder);
+    format!("{}_quarantine/{}/{below}run-{}/", trial(run), run.dataset, run.run_id)
+}
+
+/// The key of one part or quarantine file in `folder`.
+pub fn part(folder: &str, slice: u32) -> String {
+    format!("{folder}part-{slice:05}.parquet")
+}
+
+fn trial(run: &Run) -> String {
+    match run.purpose {
+        Purpose::TestSubset => format!("test_pipeline/run-{}/", run.generation),
+        Purpose::Incremental | Purpose::Reprocess | Purpose::Retry => String::new(),
+    }
+}

@@ -1,0 +1,276 @@
+//! The ledger's objects. Each carries [`FORMAT`]; a reader refuses by name what it does not understand.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{RowCounts, Run};
+use crate::plan::Slice;
+use crate::storage::ObjectVersion;
+use crate::write::PendingUpload;
+
+/// The format of ledger objects and messages that this version writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// The split of a source into slices, written once per run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Whose plan.
+    pub run: Run,
+    /// Rows of the source, from its footer.
+    pub rows: u64,
+    /// The slices, by index.
+    pub slices: Vec<Slice>,
+    /// Source rows per output row group.
+    pub row_group_rows: u64,
+    /// The folder of the parts.
+    pub parts_folder: String,
+    /// The folder of the quarantine.
+    pub quarantine_folder: String,
+    /// Where the source's pages lie, where it has no offset index and slices share row groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<crate::plan::Pages>,
+    /// What a person should know of this plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// When planning began, milliseconds since 1970-01-01 UTC.
+    pub created_at_ms: i64,
+}
+
+/// An object that becomes visible when its upload is completed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PendingPart {
+    /// The deferred upload.
+    #[serde(flatten)]
+    pub upload: PendingUpload,
+    /// Rows in it.
+    pub rows: u64,
+    /// Rows of each row group.
+    pub row_groups: Vec<u64>,
+}
+
+/// One slice's record: put if absent, so that a slice has one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceRecord {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Whose slice.
+    pub run_id: String,
+    /// Its index in the plan.
+    pub slice: u32,
+    /// Which attempt wrote this.
+    pub attempt: String,
+    /// When it was written, milliseconds since 1970-01-01 UTC.
+    pub recorded_at_ms: i64,
+    /// How the slice ended.
+    #[serde(flatten)]
+    pub result: SliceResult,
+}
+
+/// How a slice ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum SliceResult {
+    /// Its rows are cleaned and uploaded.
+    Done(Box<SliceDone>),
+    /// It can never succeed; the run fails.
+    Failed(Failure),
+}
+
+/// What a finished slice made.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SliceDone {
+    /// Its rows by fate.
+    pub rows: RowCounts,
+    /// Quarantined rows by reason; a row may have several.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, u64>,
+    /// Breaks of expectations whose action is `warn`, and casts that became null.
+    #[serde(default)]
+    pub warnings: BTreeMap<String, u64>,
+    /// How the source differs from the contract.
+    #[serde(default)]
+    pub drift: Vec<String>,
+    /// The parts.
+    pub parts: Vec<PendingPart>,
+    /// The quarantine; empty where no row was set aside.
+    pub quarantine: Vec<PendingPart>,
+    /// Wall time, milliseconds.
+    pub duration_ms: u64,
+}
+
+/// Why something failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable word: [`crate::Error::kind`], or `killed`.
+    pub kind: String,
+    /// What, where, what to do.
+    pub message: String,
+}
+
+impl From<&crate::Error> for Failure {
+    fn from(error: &crate::Error) -> Self {
+        Self { kind: error.kind().to_owned(), message: error.to_string() }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Published.
+    Complete,
+    /// Closed by an error; what was published stays.
+    Failed,
+    /// A newer object version or a later request took its place.
+    Superseded,
+}
+
+/// A visible object: one line of a run's manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visible {
+    /// Where.
+    pub key: String,
+    /// Its ETag: what a conditional delete compares.
+    pub etag: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Rows of each row group.
+    pub row_groups: Vec<u64>,
+    /// CRC-64/NVME of the bytes, 16 hex digits.
+    pub crc64: String,
+}
+
+/// How a run ended, put if absent: a run has one outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Whose outcome.
+    pub run: Run,
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed or what superseded it.
+    pub error: Option<Failure>,
+    /// Slices planned.
+    pub slices: u32,
+    /// Rows by fate, over all slices.
+    pub rows: RowCounts,
+    /// Quarantined rows by reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// Warnings by name.
+    pub warnings: BTreeMap<String, u64>,
+    /// How the source differs from the contract.
+    pub drift: Vec<String>,
+    /// The manifest. Empty unless complete.
+    pub parts: Vec<Visible>,
+    /// The quarantine that is visible: also of a run that failed because of it.
+    pub quarantine: Vec<Visible>,
+    /// What a person should know of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// When the run was opened, milliseconds since 1970-01-01 UTC.
+    pub started_at_ms: i64,
+    /// When it ended.
+    pub finished_at_ms: i64,
+}
+
+/// The marker of an unfinished run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The run.
+    pub run: Run,
+    /// When it was opened, milliseconds since 1970-01-01 UTC.
+    pub opened_at_ms: i64,
+    /// When a sweep last saw progress.
+    pub progress_at_ms: i64,
+    /// Slices recorded at that time.
+    pub recorded: u32,
+    /// How often a sweep restarted it without progress since.
+    pub restarts: u32,
+}
+
+/// What readers see of a source, and who is changing it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pointer {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The dataset.
+    pub dataset: String,
+    /// The source's bucket.
+    pub bucket: String,
+    /// The source's key.
+    pub key: String,
+    /// Grows with each change.
+    pub epoch: u64,
+    /// The run that readers see.
+    pub published: Option<Published>,
+    /// The run that is publishing.
+    pub claim: Option<Claim>,
+    /// Runs whose objects are to be retired once the claim, or the published run, stands.
+    pub displaced: Vec<Displaced>,
+}
+
+/// The run that readers see; its manifest is its outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    /// Who and of which version.
+    #[serde(flatten)]
+    pub claim: Claim,
+    /// Keys of its parts.
+    pub parts: Vec<String>,
+}
+
+/// A run's right to publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The run.
+    pub run_id: String,
+    /// Its source's version.
+    pub version: ObjectVersion,
+    /// Its generation.
+    pub generation: String,
+}
+
+impl Claim {
+    /// The claim that `run` would make.
+    pub fn of(run: &Run) -> Self {
+        Self {
+            run_id: run.run_id.clone(),
+            version: run.source.version.clone(),
+            generation: run.generation.clone(),
+        }
+    }
+}
+
+/// A run that lost its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Displaced {
+    /// The run.
+    pub run_id: String,
+    /// Whether its uploads are known to be aborted or completed, so that `visible` is all that it left.
+    pub fenced: bool,
+    /// Objects that it left: key and ETag.
+    pub visible: Vec<Left>,
+}
+
+/// An object that a displaced run left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Where.
+    pub key: String,
+    /// Its ETag then.
+    pub etag: String,
+}
+
+impl From<&Visible> for Left {
+    fn from(visible: &Visible) -> Self {
+        Self { key: visible.key.clone(), etag: visible.etag.clone() }
+    }
+}

@@ -1,0 +1,134 @@
+//! Ending runs without publishing: failed and superseded.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Context, open};
+use crate::ledger::records::{FORMAT, PendingPart};
+use crate::ledger::{Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
+use crate::{Result, telemetry};
+
+/// How many storage calls a closing or publishing run makes at once.
+pub(crate) const CALLS_AT_ONCE: usize = 32;
+
+/// The sums over a run's records.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    pub rows: RowCounts,
+    pub reasons: BTreeMap<String, u64>,
+    pub warnings: BTreeMap<String, u64>,
+    pub drift: Vec<String>,
+}
+
+impl Sums {
+    pub(crate) fn of(records: &[Stamped<SliceRecord>]) -> Self {
+        let mut sums = Self::default();
+        for record in records {
+            let SliceResult::Done(done) = &record.value.result else { continue };
+            sums.rows += done.rows;
+            add(&mut sums.reasons, &done.reasons);
+            add(&mut sums.warnings, &done.warnings);
+            for line in &done.drift {
+                if !sums.drift.contains(line) {
+                    sums.drift.push(line.clone());
+                }
+            }
+        }
+        sums
+    }
+}
+
+fn add(sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    for (name, count) in more {
+        *sums.entry(name.clone()).or_default() += count;
+    }
+}
+
+/// All uploads of a run's records.
+pub(crate) fn pending(records: &[Stamped<SliceRecord>]) -> impl Iterator<Item = &PendingPart> {
+    records.iter().flat_map(|record| match &record.value.result {
+        SliceResult::Done(done) => done.parts.iter().chain(&done.quarantine).collect::<Vec<_>>(),
+        SliceResult::Failed(_) => Vec::new(),
+    })
+}
+
+/// Aborts every upload that the records name. What is gone already is fine.
+pub(crate) async fn abort_all<'a>(ctx: &Context, pending: impl Iterator<Item = &'a PendingPart>) -> Result<()> {
+    let sink = ctx.ledger.sink();
+    let aborts = pending.map(|part| sink.abort_upload(&part.upload.key, &part.upload.upload_id));
+    stream::iter(aborts.collect::<Vec<_>>()).buffer_unordered(CALLS_AT_ONCE).try_collect::<Vec<_>>().await?;
+    Ok(())
+}
+
+/// An outcome with nothing in it but who and how.
+pub(crate) fn bare_outcome(ctx: &Context, run: &Run, plan: Option<&Plan>, status: Status, error: Option<Failure>) -> Outcome {
+    let now_ms = ctx.now_ms();
+    Outcome {
+        format: FORMAT,
+        run: run.clone(),
+        status,
+        error,
+        slices: plan.map_or(0, |plan| u32::try_from(plan.slices.len()).unwrap_or(u32::MAX)),
+        rows: RowCounts::default(),
+        reasons: BTreeMap::new(),
+        warnings: BTreeMap::new(),
+        drift: Vec::new(),
+        parts: Vec::new(),
+        quarantine: Vec::new(),
+        notes: plan.map(|plan| plan.notes.clone()).unwrap_or_default(),
+        started_at_ms: plan.map_or(now_ms, |plan| plan.created_at_ms),
+        finished_at_ms: now_ms,
+    }
+}
+
+/// Closes a run as failed: records the outcome, then takes back what was uploaded. What was published stays.
+pub async fn fail(ctx: &Context, run: &Run, failure: Failure) -> Result<Outcome> {
+    let plan = ctx.ledger.plan(&run.dataset, &run.run_id).await?;
+    let records = ctx.ledger.slices(&run.dataset, &run.run_id).await?;
+    let sums = Sums::of(&records);
+    let outcome = Outcome {
+        rows: sums.rows,
+        reasons: sums.reasons,
+        warnings: sums.warnings,
+        drift: sums.drift,
+        ..bare_outcome(ctx, run, plan.as_ref(), Status::Failed, Some(failure))
+    };
+    settle(ctx, outcome, &records).await
+}
+
+/// Closes a run as superseded and, where a newer version of the source did it, sees that this version is ingested.
+pub async fn supersede(ctx: &Context, run: &Run, by: &str) -> Result<Outcome> {
+    let plan = ctx.ledger.plan(&run.dataset, &run.run_id).await?;
+    let records = ctx.ledger.slices(&run.dataset, &run.run_id).await?;
+    let failure = Failure { kind: "superseded".into(), message: format!("superseded by {by}") };
+    enqueue_newest(ctx, run).await?;
+    let outcome = bare_outcome(ctx, run, plan.as_ref(), Status::Superseded, Some(failure));
+    settle(ctx, outcome, &records).await
+}
+
+/// Settles the outcome, aborts the uploads unless the run turns out to be complete, and closes the marker.
+pub(crate) async fn settle(ctx: &Context, outcome: Outcome, records: &[Stamped<SliceRecord>]) -> Result<Outcome> {
+    let outcome = ctx.ledger.settle_outcome(outcome).await?;
+    if outcome.status == Status::Complete {
+        return Ok(outcome);
+    }
+    let shown = |part: &&PendingPart| !outcome.quarantine.iter().any(|visible| visible.key == part.upload.key);
+    abort_all(ctx, pending(records).filter(shown)).await?;
+    telemetry::run_ended(&outcome);
+    ctx.ledger.close(&outcome.run.run_id).await?;
+    Ok(outcome)
+}
+
+/// Opens the incremental run of the source's newest version, if that is not the run's own.
+async fn enqueue_newest(ctx: &Context, run: &Run) -> Result<()> {
+    let storage = ctx.stores.open(&run.source.bucket).await?;
+    let Some(meta) = storage.head(&run.source.key).await? else { return Ok(()) };
+    if crate::ledger::identity::same_version(&meta.version, &run.source.version) {
+        return Ok(());
+    }
+    let dataset = ctx.current(&run.dataset, &run.config).await?;
+    let source = open::source_of(&run.source.bucket, meta);
+    open::open_incremental(ctx, &dataset, source, open::Eagerness::default()).await?;
+    Ok(())
+}

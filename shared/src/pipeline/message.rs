@@ -1,0 +1,88 @@
+//! What goes through the queues.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::Run;
+use crate::ledger::records::FORMAT;
+use crate::{Error, Result};
+
+/// The largest message body that is parsed: SQS carries no more.
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+
+/// A message of the work queue or the finalize queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Message {
+    /// To a processor: plan this run.
+    File {
+        /// The run.
+        run: Box<Run>,
+    },
+    /// To a processor: clean one slice of a planned run.
+    Slice {
+        /// The run's dataset.
+        dataset: String,
+        /// The run.
+        run_id: String,
+        /// The slice's index.
+        slice: u32,
+    },
+    /// To a finalizer: the run may be ready.
+    Run {
+        /// The run's dataset.
+        dataset: String,
+        /// The run.
+        run_id: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    format: u32,
+    #[serde(flatten)]
+    message: Message,
+}
+
+impl Message {
+    /// The message's body: JSON with the format version.
+    pub fn encode(&self) -> Result<String> {
+        let envelope = Envelope { format: FORMAT, message: self.clone() };
+        serde_json::to_string(&envelope).map_err(|error| Error::Internal(format!("message: {error}")))
+    }
+
+    /// Reads a body. What is not a message of this format is refused by name: it belongs in the dead-letter queue.
+    pub fn decode(body: &str) -> Result<Self> {
+        if body.len() > MAX_MESSAGE_BYTES {
+            return Err(Error::Limit {
+                what: "a message's bytes".into(),
+                value: u64::try_from(body.len()).unwrap_or(u64::MAX),
+                limit: MAX_MESSAGE_BYTES as u64,
+                remedy: "it was not sent by Rowmill".into(),
+            });
+        }
+        let envelope: Envelope = crate::ledger::parse("message", body.as_bytes())?;
+        Ok(envelope.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_queue() {
+        let message = Message::Slice { dataset: "d".into(), run_id: "r".into(), slice: 7 };
+        assert_eq!(Message::decode(&message.encode().unwrap()).unwrap(), message);
+    }
+
+    #[test]
+    fn a_message_of_another_format_is_refused_by_name() {
+        let error = Message::decode(r#"{"format":2,"kind":"run","dataset":"d","run_id":"r"}"#).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "message: format 2, and this version reads format 1: deploy the version that wrote it, or a newer one"
+        );
+        assert!(Message::decode("{}").is_err() && Message::decode("nonsense").is_err());
+    }
+}

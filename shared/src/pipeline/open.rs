@@ -1,0 +1,96 @@
+//! Opening runs: the step that every trigger ends in.
+
+use super::Context;
+use super::message::Message;
+use crate::Result;
+use crate::dataset::Dataset;
+use crate::ledger::identity::{Purpose, Run, Source, same_version};
+use crate::ledger::{Pointer, Status};
+use crate::storage::ObjectMeta;
+
+/// What became of one source and one dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// A message is on its way.
+    Enqueued(Run),
+    /// Nothing to do.
+    Skipped {
+        /// The run that makes it unnecessary.
+        run: Run,
+        /// Why.
+        why: Skip,
+    },
+}
+
+/// Why a source is skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// This object version is published.
+    Published,
+    /// A run of this object version has not ended; the sweep restarts it if it is stuck.
+    Open,
+    /// A run of this object version failed: mend the cause, then `redrive` or `reprocess`.
+    Failed,
+    /// A newer version took this one's place.
+    Superseded,
+}
+
+/// Whether the pointer says that readers see this version.
+pub fn is_published(pointer: Option<&Pointer>, source: &Source) -> bool {
+    let published = pointer.and_then(|pointer| pointer.published.as_ref());
+    published.is_some_and(|published| same_version(&published.claim.version, &source.version))
+}
+
+/// The source that a look-up found in `bucket`.
+pub fn source_of(bucket: &str, meta: ObjectMeta) -> Source {
+    Source { bucket: bucket.to_owned(), key: meta.key, version: meta.version, size: meta.size }
+}
+
+/// How eager an opening is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Eagerness {
+    /// Send the message again where the run is open already: the embedded queue does not survive its process.
+    pub resend: bool,
+    /// Give a run that failed another try under a new generation: a person asked for this very source.
+    pub retry: bool,
+}
+
+/// Opens the incremental run of `source`, unless its version is published, open or failed.
+pub async fn open_incremental(
+    ctx: &Context,
+    dataset: &Dataset,
+    source: Source,
+    eagerness: Eagerness,
+) -> Result<Opened> {
+    let run = Run::new(&dataset.spec.name, &dataset.hash, Purpose::Incremental, "", source);
+    let pointer = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
+    if is_published(pointer.as_ref().map(|stamped| &stamped.value), &run.source) {
+        return Ok(Opened::Skipped { run, why: Skip::Published });
+    }
+    let Some(outcome) = ctx.ledger.outcome(&run.dataset, &run.run_id).await? else {
+        return open(ctx, dataset, run, eagerness.resend).await;
+    };
+    let why = match outcome.status {
+        Status::Failed if !eagerness.retry => Skip::Failed,
+        Status::Superseded => Skip::Superseded,
+        // Complete, but not published any more: its output was pruned and the same version has come back.
+        Status::Complete | Status::Failed => {
+            let retry = Run::new(&run.dataset, &dataset.hash, Purpose::Retry, &ctx.clock.new_id(), run.source);
+            return open(ctx, dataset, retry, eagerness.resend).await;
+        }
+    };
+    Ok(Opened::Skipped { run, why })
+}
+
+/// Opens `run`: keeps its config, marks it open, sends it to a processor. In this order, so that a crash in between
+/// leaves a marker that the sweep finds.
+pub async fn open(ctx: &Context, dataset: &Dataset, run: Run, resend: bool) -> Result<Opened> {
+    ctx.ledger.keep_config(dataset).await?;
+    let fresh = ctx.ledger.open(&run, ctx.now_ms()).await?;
+    if !fresh && !resend {
+        return Ok(Opened::Skipped { run, why: Skip::Open });
+    }
+    let message = Message::File { run: Box::new(run.clone()) };
+    ctx.work.send(&[message.encode()?]).await?;
+    Ok(Opened::Enqueued(run))
+}
