@@ -15,4 +15,3 @@ mod walk;
 
 pub use footer::{Footer, FooterLimits};
 pub use slice::{ReadOptions, SliceReader};
-pub use walk::find_pages;
