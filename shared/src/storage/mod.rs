@@ -4,6 +4,13 @@
 //! the only synchronisation Rowmill uses, so every backend must give them the same meaning; the conformance suite in
 //! `tests/` runs against all of them.
 
+mod etag;
+pub mod local;
+pub mod memory;
+
+pub use local::{LocalStorage, LocalStores};
+pub use memory::{MemoryStorage, MemoryStores};
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
@@ -235,4 +242,27 @@ pub async fn list_all(storage: &dyn Storage, prefix: &str) -> StorageResult<Vec<
             None => return Ok(objects),
         }
     }
+}
+
+/// Why a read whole was refused.
+fn too_large(size: u64, max_bytes: u64) -> String {
+    format!("the object has {size} bytes, above the limit of {max_bytes} for an object read whole")
+}
+
+/// Why a ranged read was refused.
+fn beyond_end(range: &Range<u64>, size: u64) -> String {
+    format!("bytes {}..{} were asked of an object of {size} bytes", range.start, range.end)
+}
+
+/// Why a part was refused.
+fn bad_part_number(number: u32) -> String {
+    format!("part numbers run from 1 to 10,000, not {number}")
+}
+
+/// Why a part was refused: its upload is no more.
+const NO_SUCH_UPLOAD: &str = "no such upload: it was aborted, has expired or was completed";
+
+/// What [`Stores::open`] answers to a bucket of another scheme.
+fn unknown_bucket(bucket: &str, expected: &str) -> StorageError {
+    StorageError::BadKey { uri: bucket.to_owned(), problem: format!("expected {expected} here") }
 }
