@@ -20,9 +20,10 @@ pub mod telemetry;
 
 #[cfg(feature = "process")]
 pub mod clean;
+#[cfg(feature = "aws")]
+pub mod deployed;
 #[cfg(feature = "process")]
 pub mod read;
-#[cfg(feature = "process")]
 pub mod write;
 
 pub use error::{Error, Result};

@@ -32,6 +32,24 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// One answer for several triggers of one event.
+    pub fn sum(answers: Vec<Self>) -> Self {
+        let mut sum = Self::default();
+        for answer in answers {
+            if sum.request_id.is_empty() {
+                sum.request_id = answer.request_id;
+            }
+            sum.matched += answer.matched;
+            sum.enqueued += answer.enqueued;
+            sum.skipped += answer.skipped;
+            sum.runs.extend(answer.runs);
+            sum.dry_run |= answer.dry_run;
+            sum.pruned.extend(answer.pruned);
+            sum.problems.extend(answer.problems);
+        }
+        sum
+    }
+
     pub(super) fn count(&mut self, opened: Opened) {
         match opened {
             Opened::Enqueued(run) => {
