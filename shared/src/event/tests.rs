@@ -354,7 +354,8 @@ fn wrappers_are_opened_up_to_the_limit() {
 
 #[test]
 fn too_long_a_body_and_too_many_records_fail_their_message_alone() {
-    let long = json!({"eventSource": "aws:sqs", "messageId": "0", "body": " ".repeat(MAX_BODY_BYTES + 1)});
+    let padding = " ".repeat(MAX_BODY_BYTES);
+    let long = json!({"eventSource": "aws:sqs", "messageId": "0", "body": format!("{{\"intent\": \"\"}}{padding}")});
     let many = message("1", &json!({"Records": vec![0; MAX_RECORDS + 1]}));
     let good = message("2", &json!({"Records": [record("a", None)]}));
     let decoded = decoded(&json!({"Records": [long, many, good]}));
@@ -366,11 +367,35 @@ fn too_long_a_body_and_too_many_records_fail_their_message_alone() {
 fn above_the_limit_of_items_each_further_message_fails_and_none_is_lost() {
     let full = json!({"Records": vec![0; MAX_RECORDS]});
     let count = MAX_ITEMS / MAX_RECORDS + 2;
-    let messages: Vec<Value> = (0..count).map(|id| message(&id.to_string(), &full)).collect();
+    let mut messages: Vec<Value> = (0..count - 1).map(|id| message(&id.to_string(), &full)).collect();
+    messages.push(message(&(count - 1).to_string(), &json!({"intent": ""})));
     let decoded = decoded(&json!({"Records": messages}));
     assert_eq!(decoded.items.len(), MAX_ITEMS + 2);
     assert!(decoded.items.iter().all(|item| item.result.is_err()));
     assert_eq!(decoded.items.last().unwrap().message_id, Some((count - 1).to_string()));
+}
+
+#[test]
+fn a_key_longer_than_s3_allows_is_refused() {
+    let payload = |bytes: usize| json!({"Records": [record(&"k".repeat(bytes), None)]});
+    assert_eq!(keys(&decoded(&payload(MAX_KEY_BYTES))).len(), 1);
+    let decoded = decoded(&payload(MAX_KEY_BYTES + 1));
+    assert_eq!(decoded.items[0].result.clone().unwrap_err().what, "is 1025 bytes long, above the limit of 1024");
+}
+
+#[test]
+fn a_message_id_outside_sqs_is_not_one_to_answer_with() {
+    let mut record = record("a", None);
+    record["messageId"] = json!("m");
+    assert_eq!(decoded(&json!({"Records": [record]})).items[0].message_id, None);
+}
+
+#[test]
+fn a_request_with_too_long_a_text_or_too_many_runs_is_refused() {
+    let long = decode(&json!({"intent": "", "pattern": "p".repeat(1_025)})).unwrap_err();
+    assert_eq!(long.what, "is 1025 bytes long, above the limit of 1024");
+    let many = decode(&json!({"intent": "redrive", "runs": vec!["r"; MAX_RUNS + 1]})).unwrap_err();
+    assert_eq!(many.what, "has 1001 entries, above the limit of 1000");
 }
 
 #[test]
