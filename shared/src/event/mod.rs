@@ -9,7 +9,6 @@
 //! * Keys are decoded by envelope, once: S3 notifications encode them, EventBridge does not.
 //! * Nothing vanishes: what needs no work is [`Trigger::Ignored`] with the reason.
 
-mod duration;
 mod envelope;
 mod error;
 mod intent;

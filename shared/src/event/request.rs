@@ -6,7 +6,7 @@ use globset::GlobBuilder;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
-use super::duration;
+use crate::dataset::duration;
 use super::error::{EventError, quoted};
 use super::intent::{INTENTS, Intent};
 use super::json::type_name;
