@@ -97,6 +97,14 @@ proptest! {
     }
 
     #[test]
+    fn no_key_can_pose_as_the_escaped_or_shortened_form_of_another(below in any_key()) {
+        let dataset = dataset();
+        let folder = dataset.source_folder("s3://in", &format!("raw data/{below}"));
+        prop_assume!(folder != below);
+        prop_assert_ne!(dataset.source_folder("s3://in", &format!("raw data/{folder}")), folder);
+    }
+
+    #[test]
     fn keys_that_differ_little_never_share_a_folder(key in any_key(), at in any::<prop::sample::Index>()) {
         prop_assume!(!key.is_empty());
         let dataset = dataset();
