@@ -21,7 +21,10 @@ pub mod write;
 
 #[cfg(feature = "process")]
 pub mod clean;
+#[cfg(feature = "aws")]
+pub mod deployed;
 #[cfg(feature = "process")]
 pub mod read;
+pub mod write;
 
 pub use error::{Error, Result};

@@ -1,2 +1,32 @@
-//! Placeholder until the use case is wired.
-fn main() {}
+//! The finalizer: ends runs.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use rowmill::deployed::{Batch, BatchResponse, answer_batch, context_from_environment};
+use rowmill::pipeline::Context;
+use rowmill::pipeline::message::Message;
+use rowmill::pipeline::finalize::finalize;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    rowmill::telemetry::init_function();
+    let ctx = context_from_environment().await?;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Batch>| handle(&ctx, event))).await
+}
+
+async fn handle(ctx: &Context, event: LambdaEvent<Batch>) -> Result<BatchResponse, Error> {
+    let deadline_ms = i64::try_from(event.context.deadline)?;
+    let ctx = &ctx.until(deadline_ms);
+    Ok(answer_batch(event.payload, |body| async move { one(ctx, &body).await }).await)
+}
+
+async fn one(ctx: &Context, body: &str) -> rowmill::Result<()> {
+    let Message::Run { dataset, run_id } = Message::decode(body)? else {
+        return Err(rowmill::Error::Format {
+            what: "message".to_owned(),
+            problem: "not for a finalizer: only messages of kind `run` are".to_owned(),
+        });
+    };
+    let finalized = finalize(ctx, &dataset, &run_id).await?;
+    tracing::debug!(?finalized, "finalized");
+    Ok(())
+}

@@ -1,2 +1,27 @@
-//! Placeholder until the use case is wired.
-fn main() {}
+//! The processor: plans files, cleans slices.
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use rowmill::deployed::{Batch, BatchResponse, answer_batch, context_from_environment};
+use rowmill::pipeline::Context;
+use rowmill::pipeline::message::Message;
+use rowmill::pipeline::process::process;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    rowmill::telemetry::init_function();
+    let ctx = context_from_environment().await?;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Batch>| handle(&ctx, event))).await
+}
+
+async fn handle(ctx: &Context, event: LambdaEvent<Batch>) -> Result<BatchResponse, Error> {
+    let deadline_ms = i64::try_from(event.context.deadline)?;
+    let ctx = &ctx.until(deadline_ms);
+    Ok(answer_batch(event.payload, |body| async move { one(ctx, &body).await }).await)
+}
+
+async fn one(ctx: &Context, body: &str) -> rowmill::Result<()> {
+    let message = Message::decode(body)?;
+    let processed = process(ctx, message).await?;
+    tracing::debug!(?processed, "processed");
+    Ok(())
+}

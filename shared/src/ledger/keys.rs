@@ -65,9 +65,8 @@ pub fn parts(dataset: &Dataset, run: &Run) -> String {
 
 /// The folder of a run's quarantine. It names the run: a run that fails shows its rows beside what was published.
 pub fn quarantine(dataset: &Dataset, run: &Run) -> String {
-    let folder = dataset.output_folder(&run.source.bucket, &run.source.key);
-    let below = folder.strip_prefix(dataset.spec.output.prefix.as_str()).unwrap_or(&folder);
-    format!("{}_quarantine/{}/{below}run-{}/", trial(run), run.dataset, run.run_id)
+    let folder = dataset.source_folder(&run.source.bucket, &run.source.key);
+    format!("{}_quarantine/{}/{folder}/run-{}/", trial(run), run.dataset, run.run_id)
 }
 
 /// The key of one part or quarantine file in `folder`.

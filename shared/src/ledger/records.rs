@@ -31,7 +31,7 @@ pub struct Plan {
     pub quarantine_folder: String,
     /// Where the source's pages lie, where it has no offset index and slices share row groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pages: Option<crate::plan::Pages>,
+    pub pages: Option<crate::plan::PageMap>,
     /// What a person should know of this plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

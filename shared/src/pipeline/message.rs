@@ -44,6 +44,14 @@ struct Envelope {
 }
 
 impl Message {
+    /// The run that the message is about.
+    pub fn run_id(&self) -> &str {
+        match self {
+            Self::File { run } => &run.run_id,
+            Self::Slice { run_id, .. } | Self::Run { run_id, .. } => run_id,
+        }
+    }
+
     /// The message's body: JSON with the format version.
     pub fn encode(&self) -> Result<String> {
         let envelope = Envelope { format: FORMAT, message: self.clone() };

@@ -1,1 +1,24 @@
-//! The three use cases: check, process, finalize.
+//! The three use cases: [`check`], [`process`](mod@process), [`finalize`](mod@finalize); and the sweep that keeps them going.
+
+pub mod check;
+pub mod close;
+mod context;
+pub mod finalize;
+pub mod heal;
+pub mod message;
+pub mod open;
+pub mod request;
+pub mod verify;
+
+#[cfg(feature = "process")]
+pub mod embedded;
+#[cfg(feature = "process")]
+pub mod process;
+#[cfg(feature = "process")]
+mod slice;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
+
+pub use context::{Context, Limits};

@@ -13,4 +13,7 @@ pub trait Queue: Debug + Send + Sync {
     /// Sends every body, in any order. On an error some may have been sent: the caller sends them all again.
     /// A backend resends what a batch reply reports as failed before it gives up.
     async fn send(&self, bodies: &[String]) -> Result<()>;
+
+    /// About how many messages wait to be received.
+    async fn waiting(&self) -> Result<u64>;
 }

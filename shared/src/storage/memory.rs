@@ -332,6 +332,15 @@ impl Storage for MemoryStorage {
         state.uploads.remove(upload_id);
         Ok(AbortOutcome::Aborted)
     }
+
+    async fn upload_is_open(&self, key: &str, upload_id: &str) -> StorageResult<bool> {
+        Ok(self.state().uploads.get(upload_id).is_some_and(|upload| upload.key == key))
+    }
+
+    async fn made_by(&self, key: &str, _upload_id: &str, name: &str, value: &str) -> StorageResult<Option<String>> {
+        let meta = self.head(key).await?;
+        Ok(meta.filter(|meta| meta.metadata.get(name).is_some_and(|found| found == value)).map(|meta| meta.version.etag))
+    }
 }
 
 /// Buckets in memory, each made when it is first opened.

@@ -1,1 +1,71 @@
-//! Placeholder: in the making.
+//! What operators see: structured logs, and metrics in CloudWatch's embedded format.
+
+mod metrics;
+
+use std::io::stderr;
+use std::sync::OnceLock;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::ledger::{Outcome, Run, SliceRecord, SliceResult};
+
+/// Whether this process prints metrics: only a function does, for its standard output is what CloudWatch reads.
+static METRICS: OnceLock<()> = OnceLock::new();
+
+/// The variable that holds the log filter, such as `info` or `rowmill=debug`.
+const LOG_VARIABLE: &str = "ROWMILL_LOG";
+
+/// Starts JSON logs and metrics on standard output, as Lambda collects them. Call once, first.
+pub fn init_function() {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    // A second start (a test in one process) keeps the first.
+    let _ = logs.with_env_filter(filter).try_init();
+    let _ = METRICS.set(());
+}
+
+/// Starts logs for people on standard error. Call once, first.
+pub fn init_cli() {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("error"));
+    let _ = tracing_subscriber::fmt().with_writer(stderr).with_env_filter(filter).with_target(false).try_init();
+}
+
+/// Tells that a slice was recorded.
+pub fn slice_ended(run: &Run, record: &SliceRecord) {
+    match &record.result {
+        SliceResult::Done(done) => tracing::info!(
+            run_id = run.run_id,
+            dataset = run.dataset,
+            slice = record.slice,
+            rows = done.rows.read,
+            kept = done.rows.kept,
+            quarantined = done.rows.quarantined,
+            filtered = done.rows.filtered,
+            duration_ms = done.duration_ms,
+            "slice recorded"
+        ),
+        SliceResult::Failed(failure) => {
+            tracing::error!(run_id = run.run_id, slice = record.slice, error = failure.message, "slice failed");
+        }
+    }
+}
+
+/// Tells how a run ended, as a log line and as metrics.
+pub fn run_ended(outcome: &Outcome) {
+    let run = &outcome.run;
+    tracing::info!(
+        run_id = run.run_id,
+        dataset = run.dataset,
+        source = run.source.uri(),
+        status = ?outcome.status,
+        error = outcome.error.as_ref().map(|error| error.message.as_str()),
+        rows = outcome.rows.read,
+        kept = outcome.rows.kept,
+        quarantined = outcome.rows.quarantined,
+        duration_ms = outcome.finished_at_ms - outcome.started_at_ms,
+        "run ended"
+    );
+    if METRICS.get().is_some() {
+        println!("{}", metrics::run_ended(outcome));
+    }
+}

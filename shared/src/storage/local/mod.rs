@@ -166,6 +166,21 @@ impl Storage for LocalStorage {
         let (owned, id) = (key.to_owned(), upload_id.to_owned());
         self.run("abort_upload", key, move |root| upload::abort(root, &owned, &id)).await
     }
+
+    async fn upload_is_open(&self, key: &str, upload_id: &str) -> StorageResult<bool> {
+        let (owned, id) = (key.to_owned(), upload_id.to_owned());
+        self.run("upload_is_open", key, move |root| upload::is_open(root, &owned, &id)).await
+    }
+
+    async fn made_by(&self, key: &str, upload_id: &str, _name: &str, _value: &str) -> StorageResult<Option<String>> {
+        let (owned, id) = (key.to_owned(), upload_id.to_owned());
+        self.run("made_by", key, move |root| {
+            let Some(etag) = upload::completed_etag(root, &owned, &id)? else { return Ok(None) };
+            let there = files::head(root, &owned)?;
+            Ok(there.map(|meta| meta.version.etag).filter(|found| *found == etag))
+        })
+        .await
+    }
 }
 
 /// Opens `file://`: the whole machine, so that `file:///folder/key` is the key `folder/key`. For reading sources; a

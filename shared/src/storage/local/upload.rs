@@ -112,6 +112,19 @@ pub(super) fn abort(root: &Root, key: &str, id: &str) -> io::Result<AbortOutcome
     }
 }
 
+/// Whether the upload is neither completed nor aborted. One whose marker is written but whose object is not yet in
+/// place is open: completing it again makes up for the crash.
+pub(super) fn is_open(root: &Root, key: &str, id: &str) -> io::Result<bool> {
+    let opened = upload_folder(root, id).map_or(Ok(None), |folder| Upload::open(&folder))?;
+    Ok(opened.is_some_and(|upload| upload.key == key))
+}
+
+/// The ETag that the upload's object got at its completion, if it was completed at this key.
+pub(super) fn completed_etag(root: &Root, key: &str, id: &str) -> io::Result<Option<String>> {
+    let Some(folder) = upload_folder(root, id) else { return Ok(None) };
+    Ok(read_done(&folder)?.filter(|done| done.key == key).map(|done| done.etag))
+}
+
 /// Discards the upload in this folder if nothing happened to it since `before`.
 pub(super) fn discard_if_older(root: &Root, folder: &Path, before: SystemTime) -> io::Result<bool> {
     let is_older = |path: &Path| match absent_as_none(fs::metadata(path))? {

@@ -322,6 +322,20 @@ impl Storage for S3Storage {
             Err(error) => Err(self.failed("abort_upload", key, &error)),
         }
     }
+
+    async fn upload_is_open(&self, key: &str, upload_id: &str) -> StorageResult<bool> {
+        let request = self.client.list_parts().bucket(&self.bucket).key(key).upload_id(upload_id).max_parts(1);
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if Fault::of(&error) == Fault::NoSuchUpload => Ok(false),
+            Err(error) => Err(self.failed("upload_is_open", key, &error)),
+        }
+    }
+
+    async fn made_by(&self, key: &str, _upload_id: &str, name: &str, value: &str) -> StorageResult<Option<String>> {
+        let meta = self.head(key).await?;
+        Ok(meta.filter(|meta| meta.metadata.get(name).is_some_and(|found| found == value)).map(|meta| meta.version.etag))
+    }
 }
 
 /// Pauses between attempts, each twice as long as the last, up to a number of attempts.

@@ -1,0 +1,119 @@
+//! The embedded run: the same use cases, over a folder and an in-process queue.
+//!
+//! Nothing here knows what a run is: it takes triggers' messages from two [`MemoryQueue`]s and hands them to the use
+//! cases that the functions call, until both queues are empty. What survives the process is the ledger alone, as when
+//! deployed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::Context;
+use super::finalize::{Finalized, finalize};
+use super::message::Message;
+use super::process::{Processed, process};
+use crate::ledger::Outcome;
+use crate::queue::{Delivery, MemoryQueue};
+use crate::{Error, Result};
+
+/// How often a message is tried before the embedded run gives up; the run stays open and the next command resumes it.
+pub const MAX_RECEIVES: u32 = 5;
+
+/// The wait before the second try; it doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+
+/// What happened, for whoever watches.
+#[derive(Debug)]
+pub enum Progress {
+    /// A file was planned into so many slices.
+    Planned {
+        /// The run.
+        run_id: String,
+        /// Slices on their way.
+        slices: usize,
+    },
+    /// A slice is recorded.
+    Recorded {
+        /// The run.
+        run_id: String,
+    },
+    /// A run ended.
+    Ended(Box<Outcome>),
+    /// A message was tried [`MAX_RECEIVES`] times; its run stays open.
+    GaveUp {
+        /// The run.
+        run_id: String,
+        /// The last error.
+        error: Error,
+    },
+}
+
+/// Works both queues until they are empty, with at most `workers` messages in hand at once.
+///
+/// # Errors
+///
+/// Only where a task of this process ended abnormally: a message's own error is told as [`Progress::GaveUp`].
+pub async fn drain(
+    ctx: &Context,
+    work: &Arc<MemoryQueue>,
+    finalizing: &Arc<MemoryQueue>,
+    workers: usize,
+    mut watch: impl FnMut(Progress),
+) -> Result<()> {
+    let mut in_hand: JoinSet<Option<Progress>> = JoinSet::new();
+    loop {
+        while in_hand.len() < workers.max(1) {
+            // The end of one run goes before the beginning of the next: fewer runs are open at once.
+            let Some((queue, delivery)) = next(finalizing).or_else(|| next(work)) else { break };
+            in_hand.spawn(deliver(ctx.clone(), queue, delivery));
+        }
+        let Some(ended) = in_hand.join_next().await else { return Ok(()) };
+        let progress = ended.map_err(|error| Error::Internal(format!("a worker ended abnormally: {error}")))?;
+        if let Some(progress) = progress {
+            watch(progress);
+        }
+    }
+}
+
+fn next(queue: &Arc<MemoryQueue>) -> Option<(Arc<MemoryQueue>, Delivery)> {
+    queue.try_receive().map(|delivery| (Arc::clone(queue), delivery))
+}
+
+/// Handles one delivery as a function would: acknowledged when done, given back on an error.
+async fn deliver(ctx: Context, queue: Arc<MemoryQueue>, delivery: Delivery) -> Option<Progress> {
+    let error = match handle(&ctx, &delivery.body).await {
+        Ok(progress) => {
+            queue.ack(&delivery.id);
+            return progress;
+        }
+        Err(error) => error,
+    };
+    tracing::warn!(%error, receives = delivery.receive_count, "message failed");
+    if delivery.receive_count < MAX_RECEIVES {
+        tokio::time::sleep(FIRST_BACKOFF * (1 << delivery.receive_count.min(8))).await;
+        queue.nack(&delivery.id);
+        return None;
+    }
+    queue.ack(&delivery.id);
+    let run_id = Message::decode(&delivery.body).map(|message| message.run_id().to_owned()).unwrap_or_default();
+    Some(Progress::GaveUp { run_id, error })
+}
+
+async fn handle(ctx: &Context, body: &str) -> Result<Option<Progress>> {
+    match Message::decode(body)? {
+        Message::Run { dataset, run_id } => match finalize(ctx, &dataset, &run_id).await? {
+            Finalized::Ended(outcome) => Ok(Some(Progress::Ended(outcome))),
+            Finalized::Waiting { .. } => Ok(None),
+        },
+        message => {
+            let run_id = message.run_id().to_owned();
+            Ok(match process(ctx, message).await? {
+                Processed::Planned { sent } => Some(Progress::Planned { run_id, slices: sent }),
+                Processed::Recorded => Some(Progress::Recorded { run_id }),
+                Processed::Ended(outcome) => Some(Progress::Ended(outcome)),
+                Processed::EndedBefore => None,
+            })
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Requests of a schedule or a person: relist, reprocess, test_subset, prune, redrive.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::check::Answer;
+use super::finalize::delete_left;
+use super::open::{Eagerness, is_published, open, open_incremental, source_of};
+use super::Context;
+use crate::dataset::Dataset;
+use crate::event::{Intent, Request};
+use crate::ledger::identity::{Purpose, Run, Source};
+use crate::ledger::{Outcome, Pointer, Stamped, Status, transition};
+use crate::storage::list_all;
+use crate::{Error, Result};
+
+/// Does what a request asks for, for `datasets`. A problem with one dataset or run is told in the answer and does not
+/// stop the others.
+pub async fn request(ctx: &Context, datasets: &[Dataset], asked: &Request, eagerness: Eagerness) -> Result<Answer> {
+    let request_id = ctx.clock.new_id();
+    let mut answer = Answer { request_id, dry_run: asked.dry_run, ..Answer::default() };
+    if asked.from.is_some() || asked.to.is_some() {
+        return Err(Error::Dataset(
+            "`from` and `to` are for sources named by date, and no dataset here has any: use `pattern`".into(),
+        ));
+    }
+    if asked.intent == Intent::Redrive {
+        redrive(ctx, datasets, asked, &mut answer).await?;
+        return Ok(answer);
+    }
+    for dataset in datasets {
+        let done = match asked.intent {
+            Intent::Prune => prune(ctx, dataset, asked, &mut answer).await,
+            _ => relist(ctx, dataset, asked, eagerness, &mut answer).await,
+        };
+        if let Err(error) = done {
+            if !error.is_permanent() {
+                return Err(error);
+            }
+            tracing::error!(dataset = dataset.spec.name, %error, "request failed");
+            answer.problems.push(format!("{}: {error}", dataset.spec.name));
+        }
+    }
+    Ok(answer)
+}
+
+/// Lists a dataset's sources and opens a run of each that the request is about.
+async fn relist(ctx: &Context, dataset: &Dataset, asked: &Request, eagerness: Eagerness, answer: &mut Answer) -> Result<()> {
+    let Some((bucket, prefix)) = dataset.source_root() else {
+        return Err(Error::Dataset("source.uri is not set, so there is nothing to list: set it, or name sources".into()));
+    };
+    let pattern = asked.pattern.as_deref().map(glob).transpose()?;
+    let window = asked.modified_within.or(match asked.intent {
+        Intent::Incremental => dataset.spec.source.modified_within,
+        _ => None,
+    });
+    let oldest_ms = window.map(|window| ctx.now_ms() - i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
+    let default_limit = if asked.intent == Intent::TestSubset { 1 } else { u64::MAX };
+    let limit = asked.limit.unwrap_or(default_limit);
+    let storage = ctx.stores.open(bucket).await?;
+    let mut taken = 0;
+    for meta in list_all(storage.as_ref(), prefix).await? {
+        let wanted = match &pattern {
+            Some(glob) => dataset.below_root(bucket, &meta.key).is_some_and(|below| glob.is_match(below)),
+            None => dataset.matches(bucket, &meta.key),
+        };
+        if !wanted || oldest_ms.is_some_and(|oldest_ms| meta.version.last_modified_ms < oldest_ms) {
+            continue;
+        }
+        if taken == limit {
+            break;
+        }
+        let listed = source_of(bucket, meta);
+        answer.matched += 1;
+        if asked.intent == Intent::Incremental {
+            let pointer = ctx.ledger.pointer(&dataset.spec.name, bucket, &listed.key).await?;
+            if is_published(pointer.as_ref().map(|stamped| &stamped.value), &listed) {
+                answer.skipped += 1;
+                continue;
+            }
+        }
+        // A listing tells no version id; a look-up does.
+        let Some(meta) = storage.head(&listed.key).await? else { continue };
+        let source = source_of(bucket, meta);
+        taken += 1;
+        open_asked(ctx, dataset, source, asked, eagerness, answer).await?;
+    }
+    Ok(())
+}
+
+fn glob(pattern: &str) -> Result<GlobMatcher> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+    let glob = glob.map_err(|error| Error::Dataset(format!("pattern `{pattern}`: {error}")))?;
+    Ok(glob.compile_matcher())
+}
+
+/// Opens one source's run as the request's intent has it.
+pub async fn open_asked(
+    ctx: &Context,
+    dataset: &Dataset,
+    source: Source,
+    asked: &Request,
+    eagerness: Eagerness,
+    answer: &mut Answer,
+) -> Result<()> {
+    let purpose = match asked.intent {
+        Intent::Reprocess => Purpose::Reprocess,
+        Intent::TestSubset => Purpose::TestSubset,
+        Intent::Incremental | Intent::Prune | Intent::Heal | Intent::Redrive => Purpose::Incremental,
+    };
+    let generation = if purpose == Purpose::Incremental { "" } else { answer.request_id.as_str() };
+    let run = Run::new(&dataset.spec.name, &dataset.hash, purpose, generation, source);
+    if asked.dry_run {
+        answer.runs.push(run.run_id);
+        return Ok(());
+    }
+    let opened = match purpose {
+        Purpose::Incremental => open_incremental(ctx, dataset, run.source, eagerness).await?,
+        Purpose::Reprocess | Purpose::Retry | Purpose::TestSubset => open(ctx, dataset, run, eagerness.resend).await?,
+    };
+    answer.count(opened);
+    Ok(())
+}
+
+/// Removes the output of sources that are gone.
+async fn prune(ctx: &Context, dataset: &Dataset, asked: &Request, answer: &mut Answer) -> Result<()> {
+    let pattern = asked.pattern.as_deref().map(glob).transpose()?;
+    let mut pruned = 0;
+    for read in ctx.ledger.pointers(&dataset.spec.name).await? {
+        let pointer = &read.value;
+        let below = dataset.below_root(&pointer.bucket, &pointer.key).unwrap_or(&pointer.key);
+        let wanted = pattern.as_ref().is_none_or(|glob| glob.is_match(below));
+        if !wanted || pointer.published.is_none() || pointer.claim.is_some() {
+            continue;
+        }
+        let storage = ctx.stores.open(&pointer.bucket).await?;
+        if storage.head(&pointer.key).await?.is_some() || asked.limit == Some(pruned) {
+            continue;
+        }
+        pruned += 1;
+        answer.matched += 1;
+        answer.pruned.push(storage.uri(&pointer.key));
+        if !asked.dry_run {
+            unpublish(ctx, &read).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a source's output out of sight: the pointer first, so that a crash leaves objects that the next prune or
+/// publication retires, and never a pointer to deleted ones.
+async fn unpublish(ctx: &Context, read: &Stamped<Pointer>) -> Result<()> {
+    let pointer = &read.value;
+    let Some(published) = &pointer.published else { return Ok(()) };
+    let Some(outcome) = ctx.ledger.outcome(&pointer.dataset, &published.claim.run_id).await? else { return Ok(()) };
+    let next = transition::unpublished(pointer, &outcome);
+    let Some(etag) = ctx.ledger.swap_pointer(Some(&read.etag), &next).await? else { return Ok(()) };
+    let left: Vec<_> = next.displaced.iter().flat_map(|displaced| displaced.visible.clone()).collect();
+    delete_left(ctx, &left).await?;
+    ctx.ledger.swap_pointer(Some(&etag), &transition::retired(&next)).await?;
+    Ok(())
+}
+
+/// Opens a new generation of each failed run that is named.
+async fn redrive(ctx: &Context, datasets: &[Dataset], asked: &Request, answer: &mut Answer) -> Result<()> {
+    for id in &asked.runs {
+        let mut found = None;
+        for dataset in datasets {
+            if let Some(outcome) = ctx.ledger.outcome(&dataset.spec.name, id).await? {
+                found = Some((dataset, outcome));
+                break;
+            }
+        }
+        match found {
+            Some((dataset, outcome)) => retry(ctx, dataset, &outcome, asked.dry_run, answer).await?,
+            None => answer.problems.push(format!("run {id}: no such run has ended")),
+        }
+    }
+    Ok(())
+}
+
+/// Opens a new generation of a failed run, of the source's newest version.
+async fn retry(ctx: &Context, dataset: &Dataset, failed: &Outcome, dry_run: bool, answer: &mut Answer) -> Result<()> {
+    let (id, source) = (&failed.run.run_id, &failed.run.source);
+    answer.matched += 1;
+    if failed.status != Status::Failed {
+        answer.skipped += 1;
+        answer.problems.push(format!("run {id}: it has not failed, and only failed runs are retried: use `reprocess`"));
+        return Ok(());
+    }
+    let storage = ctx.stores.open(&source.bucket).await?;
+    let Some(meta) = storage.head(&source.key).await? else {
+        answer.skipped += 1;
+        answer.problems.push(format!("run {id}: {} is gone", source.uri()));
+        return Ok(());
+    };
+    let purpose = match failed.run.purpose {
+        Purpose::TestSubset => Purpose::TestSubset,
+        Purpose::Incremental | Purpose::Reprocess | Purpose::Retry => Purpose::Retry,
+    };
+    let source = source_of(&source.bucket, meta);
+    let run = Run::new(&dataset.spec.name, &dataset.hash, purpose, &answer.request_id, source);
+    if dry_run {
+        answer.runs.push(run.run_id);
+        return Ok(());
+    }
+    let opened = open(ctx, dataset, run, false).await?;
+    answer.count(opened);
+    Ok(())
+}
