@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::ledger::identity::Source;
-use crate::storage::{ObjectVersion, Storage, StorageError, Stores};
+use crate::storage::{ObjectVersion, Storage, StorageError};
 use crate::{Error, Result};
 
 /// A source pinned to the version that its run names: every read is of exactly these bytes or an error.
@@ -23,16 +22,6 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// The source that a run names.
-    pub async fn open(stores: &dyn Stores, source: &Source) -> Result<Self> {
-        Ok(Self {
-            storage: stores.open(&source.bucket).await?,
-            key: source.key.clone(),
-            version: source.version.clone(),
-            size: source.size,
-        })
-    }
-
     /// For people and records.
     pub fn uri(&self) -> String {
         self.storage.uri(&self.key)

@@ -13,8 +13,6 @@ use parquet::file::metadata::{
 
 use super::schema::{self, Levels};
 use super::thrift::{self, Problem};
-use super::walk;
-use crate::plan::{PageMap, Slice};
 use crate::read::SourceFile;
 use crate::{Error, Result};
 
@@ -48,9 +46,15 @@ impl Default for FooterLimits {
 /// What a footer tells, checked against the file and against itself.
 #[derive(Debug, Clone)]
 pub struct Footer {
-    row_groups: Vec<u64>,
-    total_rows: u64,
-    compression: Compression,
+    /// Rows of each row group, in order.
+    pub row_groups: Vec<u64>,
+    /// Rows of the file.
+    pub total_rows: u64,
+    /// The Arrow schema that rows are read with: INT96 as microseconds, dictionaries with 32-bit indices, strings not
+    /// as views. Without metadata.
+    pub schema: SchemaRef,
+    /// The codec that most compressed bytes use: what `compression = "keep"` means.
+    pub compression: Compression,
     pub(super) metadata: Arc<ParquetMetaData>,
     pub(super) levels: Levels,
 }
@@ -71,34 +75,9 @@ impl Footer {
         Ok(footer)
     }
 
-    /// Rows of each row group, in order.
-    pub fn row_groups(&self) -> &[u64] {
-        &self.row_groups
-    }
-
-    /// Rows of the file.
-    pub fn total_rows(&self) -> u64 {
-        self.total_rows
-    }
-
-    /// The Arrow schema that rows are read with: INT96 as microseconds, dictionaries with 32-bit indices, strings not
-    /// as views. Without metadata.
-    pub fn schema(&self) -> &SchemaRef {
-        self.levels.schema()
-    }
-
-    /// The codec that most compressed bytes use: what `compression = "keep"` means.
-    pub fn compression(&self) -> Compression {
-        self.compression
-    }
-
-    /// Finds the pages of every row group that a slice boundary cuts, so that a slice reads its own pages only. `None`
-    /// where no boundary cuts a row group or the file has an offset index. The notes tell a person which columns are
-    /// read from their row group's start all the same, because their pages do not tell their rows.
-    ///
-    /// [`Error::Source`] where page headers contradict the footer.
-    pub async fn locate_pages(&self, source: &SourceFile, slices: &[Slice]) -> Result<(Option<PageMap>, Vec<String>)> {
-        walk::find_pages(source, self, slices).await
+    /// Leaf columns.
+    pub fn columns(&self) -> usize {
+        self.metadata.file_metadata().schema_descr().num_columns()
     }
 }
 
@@ -180,6 +159,7 @@ fn parse(source: &SourceFile, bytes: &Bytes, limits: &FooterLimits) -> Result<Fo
     Ok(Footer {
         total_rows: row_groups.iter().sum(),
         row_groups,
+        schema: levels.schema(),
         compression: compression(&metadata),
         metadata: Arc::new(metadata),
         levels,

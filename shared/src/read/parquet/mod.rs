@@ -15,3 +15,4 @@ mod walk;
 
 pub use footer::{Footer, FooterLimits};
 pub use slice::{ReadOptions, SliceReader};
+pub use walk::find_pages;

@@ -21,8 +21,8 @@ pub(super) struct Levels {
 
 impl Levels {
     /// The Arrow schema, without metadata.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
     }
 
     /// For the decoder.

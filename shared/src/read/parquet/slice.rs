@@ -55,7 +55,7 @@ pub struct SliceReader {
 }
 
 impl SliceReader {
-    /// Opens the global rows `rows` of a source. `pages` is what the plan found ([`Footer::locate_pages`]); a source with
+    /// Opens the global rows `rows` of a source. `pages` is what the plan found ([`super::find_pages`]); a source with
     /// an offset index needs none.
     pub async fn open(
         source: &SourceFile,
@@ -64,10 +64,10 @@ impl SliceReader {
         rows: Range<u64>,
         options: &ReadOptions,
     ) -> Result<Self> {
-        if rows.start > rows.end || rows.end > footer.total_rows() {
+        if rows.start > rows.end || rows.end > footer.total_rows {
             return Err(source.error(format!(
                 "rows {} to {} are not among its {} rows: it is not the file that was planned",
-                rows.start, rows.end, footer.total_rows()
+                rows.start, rows.end, footer.total_rows
             )));
         }
         let groups = covered(footer, &rows);
@@ -153,7 +153,7 @@ impl Covered {
 pub(super) fn covered(footer: &Footer, rows: &Range<u64>) -> Vec<Covered> {
     let mut first = 0u64;
     let mut covered = Vec::new();
-    for (index, &total) in footer.row_groups().iter().enumerate() {
+    for (index, &total) in footer.row_groups.iter().enumerate() {
         let end = first.saturating_add(total);
         let (from, to) = (rows.start.max(first), rows.end.min(end));
         if from < to {
@@ -275,7 +275,7 @@ impl Decode {
         for batch in reader {
             let batch = batch?;
             // The decoder's schema may carry the file's metadata in its fields' place; the footer's is the one promised.
-            let batch = RecordBatch::try_new(self.footer.schema().clone(), batch.columns().to_vec())?;
+            let batch = RecordBatch::try_new(self.footer.schema.clone(), batch.columns().to_vec())?;
             if sender.blocking_send(Ok(batch)).is_err() {
                 return Ok(());
             }

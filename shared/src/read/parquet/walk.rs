@@ -1,6 +1,5 @@
 //! Finding the pages of a file without an offset index, by reading page headers and skipping what lies between.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -28,12 +27,12 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 /// A plan keeps no more pages than this; a file with more is read from its row groups' starts.
 const MAX_PAGES: usize = 1_000_000;
 
-/// See [`Footer::locate_pages`].
-pub(super) async fn find_pages(
-    source: &SourceFile,
-    footer: &Footer,
-    slices: &[Slice],
-) -> Result<(Option<PageMap>, Vec<String>)> {
+/// Finds the pages of every row group that a slice boundary cuts, so that a slice reads its own pages only. Empty where
+/// no boundary cuts a row group, or the file has an offset index. Columns whose pages do not tell their rows (repeated
+/// ones with version 1 pages) are left out: they are read from the row group's start.
+///
+/// [`Error::Source`] where page headers contradict the footer.
+pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) -> Result<PageMap> {
     let mut cut: Vec<usize> = slices
         .iter()
         .flat_map(|slice| covered(footer, &slice.rows))
@@ -47,33 +46,24 @@ pub(super) async fn find_pages(
         .flat_map(|(index, group)| group.columns().iter().enumerate().map(move |(column, chunk)| (index, column, chunk)))
         .collect();
     let walks = chunks.into_iter().map(|(index, column, chunk)| async move {
-        let rows = footer.row_groups().get(index).copied().unwrap_or(0);
+        let rows = footer.row_groups.get(index).copied().unwrap_or(0);
         let pages = Walk::new(source, index, chunk, rows).run().await?;
-        Ok::<_, Error>((index, column, chunk, pages))
+        Ok::<_, Error>((index, column, pages))
     });
-    let mut walked = futures::stream::iter(walks).buffered(CONCURRENT_COLUMNS);
+    let mut walked = futures::stream::iter(walks).buffer_unordered(CONCURRENT_COLUMNS);
     let mut map = PageMap::default();
-    let mut unknown = BTreeSet::new();
     let mut total = 0usize;
-    while let Some((index, column, chunk, pages)) = walked.try_next().await? {
-        let Some(pages) = pages else {
-            unknown.insert(chunk.column_path().string());
+    while let Some((index, column, pages)) = walked.try_next().await? {
+        let (Ok(index), Ok(column), Some(pages)) = (u32::try_from(index), u32::try_from(column), pages) else {
             continue;
         };
         total = total.saturating_add(pages.sizes.len());
         if total > MAX_PAGES {
-            let note = format!("more than {MAX_PAGES} pages: each slice reads its row group from the start");
-            return Ok((None, vec![note]));
+            return Ok(PageMap::default());
         }
-        if let (Ok(index), Ok(column)) = (u32::try_from(index), u32::try_from(column)) {
-            map.row_groups.entry(index).or_default().columns.insert(column, pages);
-        }
+        map.row_groups.entry(index).or_default().columns.insert(column, pages);
     }
-    let notes = unknown
-        .iter()
-        .map(|column| format!("pages of {column} do not tell their rows: each slice reads it from its row group's start"))
-        .collect();
-    Ok(((!map.row_groups.is_empty()).then_some(map), notes))
+    Ok(map)
 }
 
 /// The walk over one column chunk.
