@@ -27,6 +27,7 @@
 mod cast;
 mod check;
 mod column;
+mod drift;
 mod evaluate;
 mod numeric;
 mod program;
