@@ -17,6 +17,8 @@
 
 mod errors;
 mod stores;
+#[cfg(test)]
+mod wire_tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
