@@ -14,7 +14,8 @@ use super::finalize::{Finalized, finalize};
 use super::message::Message;
 use super::process::{Processed, process};
 use crate::ledger::Outcome;
-use crate::queue::{Delivery, MemoryQueue};
+use crate::queue::MemoryQueue;
+use crate::queue::memory::Delivery;
 use crate::{Error, Result};
 
 /// How often a message is tried before the embedded run gives up; the run stays open and the next command resumes it.

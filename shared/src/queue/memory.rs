@@ -208,6 +208,10 @@ impl Queue for MemoryQueue {
         self.changed.notify_waiters();
         Ok(())
     }
+
+    async fn waiting(&self) -> Result<u64> {
+        Ok(u64::try_from(self.depth().visible).unwrap_or(u64::MAX))
+    }
 }
 
 /// True where all these queues are idle in one and the same moment. A worker that sends before it acknowledges is

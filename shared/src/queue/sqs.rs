@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::operation::RequestId;
-use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{QueueAttributeName, BatchResultErrorEntry, SendMessageBatchRequestEntry};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Queue;
@@ -84,6 +84,17 @@ impl Queue for SqsQueue {
         let batches = batches(bodies).map_err(|problem| self.error(problem))?;
         let sends = batches.into_iter().map(|batch| self.send_batch(bodies, batch));
         stream::iter(sends).buffer_unordered(CONCURRENT_BATCHES).try_collect::<()>().await
+    }
+
+    async fn waiting(&self) -> Result<u64> {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let request = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
+        let answer = request.send().await.map_err(|error| self.error(format!("{}", DisplayErrorContext(&error))))?;
+        let number = answer.attributes().and_then(|attributes| attributes.get(&name)).map(|number| number.parse());
+        match number {
+            Some(Ok(number)) => Ok(number),
+            _ => Err(self.error("the answer tells no number of messages".to_owned())),
+        }
     }
 }
 
