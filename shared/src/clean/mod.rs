@@ -28,6 +28,7 @@ mod cast;
 mod check;
 mod column;
 mod evaluate;
+mod functions;
 mod numeric;
 mod program;
 mod quarantine;
