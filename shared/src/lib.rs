@@ -17,6 +17,7 @@ pub mod plan;
 pub mod queue;
 pub mod storage;
 pub mod telemetry;
+pub mod write;
 
 #[cfg(feature = "process")]
 pub mod clean;

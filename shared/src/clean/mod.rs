@@ -1,1 +1,264 @@
-//! Placeholder: in the making.
+//! Rows on their way from a source to the output: conformed to the contract, checked, transformed, or set aside.
+//!
+//! A pure step over record batches, in this order:
+//!
+//! 1. **Conform.** Columns are found by name (exactly, by alias, without case) and cast, checked ([`Cleaner::new`]
+//!    plans it, the table of casts is in `cast.rs`). A value that does not fit its type, is outside its list of values
+//!    or is a null where none is allowed makes its row a *cast error*, which `on_cast_error` decides about.
+//! 2. **Derive** the columns of `[transform]`, each from the conformed columns and the derived ones before it.
+//! 3. **Expect.** Every expectation sees every row, whatever the others said; NULL passes. A row whose value broke a
+//!    cast passes the expectations that read this value: there is nothing to check.
+//! 4. **Filter.** Rows where the filter is not true (false or NULL) are left out.
+//!
+//! Each row has one fate: quarantine wins over leaving out (by `drop` or by the filter), which wins over keeping. A row
+//! that makes an expression fail (a division by zero, a sum that overflows) goes to quarantine. A row in quarantine has
+//! every reason that was found:
+//!
+//! | reason | the row |
+//! |---|---|
+//! | `cast: COLUMN` | has a value that does not fit the column's type |
+//! | `values: COLUMN` | has a value outside the column's list |
+//! | `null: COLUMN` | has a null where the column allows none |
+//! | `NAME` | breaks the expectation of that name |
+//! | `error: NAME` | makes the expectation, derived column or filter (`error: filter`) of that name fail |
+//!
+//! So the answer for a row depends on that row alone, not on batches, threads or neighbours.
+
+mod cast;
+mod check;
+mod column;
+mod evaluate;
+mod numeric;
+mod program;
+mod quarantine;
+mod resolve;
+mod sql;
+mod types;
+mod validate;
+mod values;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+
+pub use quarantine::{REASONS, ROW, SOURCE};
+pub use resolve::Drift;
+pub use validate::validate;
+
+use crate::dataset::{CastRule, Dataset, OnCastError};
+use crate::ledger::RowCounts;
+use crate::{Error, Result};
+use column::Column;
+use evaluate::internal;
+use program::Program;
+use verdict::{Verdict, count};
+
+/// A dataset's contract, expectations and transform, compiled for one source's schema. Shared between threads.
+#[derive(Debug)]
+pub struct Cleaner {
+    source_uri: String,
+    source_schema: SchemaRef,
+    output_schema: SchemaRef,
+    quarantine_schema: SchemaRef,
+    columns: Vec<Column>,
+    on_cast_error: OnCastError,
+    program: Program,
+    drift: Vec<Drift>,
+}
+
+/// What became of a batch's rows.
+#[derive(Debug, Clone)]
+pub struct Cleaned {
+    /// Rows for the output, in the source's order, of [`Cleaner::output_schema`]. The batch itself where nothing
+    /// had to be done.
+    pub kept: RecordBatch,
+    /// Rows for quarantine, of [`Cleaner::quarantine_schema`]; `None` where there are none.
+    pub quarantined: Option<RecordBatch>,
+    /// Rows by fate; `written` equals `kept`.
+    pub counts: RowCounts,
+    /// Rows in quarantine by reason. A row may have several, so the sum may be larger than the rows.
+    pub reasons: BTreeMap<String, u64>,
+    /// Rows that broke an expectation whose action is `warn` (by its name), or whose value became null for it did not
+    /// fit (`cast: COLUMN`, `values: COLUMN`), whatever became of them.
+    pub warnings: BTreeMap<String, u64>,
+}
+
+impl Cleaner {
+    /// Compiles `dataset` for sources of the schema `source`. `source_uri` is written beside quarantined rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Contract`] where this source cannot fulfil the dataset: a column is missing, ambiguous, too many, or of
+    /// a type that cannot be cast; an expression names a column that is not there.
+    pub fn new(dataset: &Dataset, source: &Schema, source_uri: &str) -> Result<Self> {
+        let broken = |problem: String| Error::Contract(format!("{source_uri}: {problem}"));
+        let quarantine_schema = quarantine::schema(source).map_err(broken)?;
+        let mut drift = Vec::new();
+        let columns = conforming_columns(dataset, source, &mut drift).map_err(broken)?;
+        let conformed: Vec<Field> = columns.iter().map(|column| column.field.clone()).collect();
+        let program = program::compile(dataset, &conformed, false).map_err(|error| match error {
+            Error::Dataset(problems) => broken(problems),
+            other => other,
+        })?;
+        let output: Vec<Field> =
+            conformed.into_iter().chain(program.derived.iter().map(|derived| derived.field.clone())).collect();
+        let mut output_schema = Schema::new(output);
+        if output_schema.fields() == source.fields() {
+            // Nothing changes: what else the source says of itself still holds.
+            output_schema = source.clone();
+        }
+        Ok(Self {
+            source_uri: source_uri.to_owned(),
+            source_schema: Arc::new(source.clone()),
+            output_schema: Arc::new(output_schema),
+            quarantine_schema,
+            columns,
+            on_cast_error: dataset.spec.schema.on_cast_error,
+            program,
+            drift,
+        })
+    }
+
+    /// The output's schema: the contract's columns in order, extra ones in the source's order, derived ones.
+    pub fn output_schema(&self) -> &SchemaRef {
+        &self.output_schema
+    }
+
+    /// The quarantine's schema: the source's columns and types, then [`REASONS`] (a list of strings), [`SOURCE`]
+    /// (string) and [`ROW`] (uint64).
+    pub fn quarantine_schema(&self) -> &SchemaRef {
+        &self.quarantine_schema
+    }
+
+    /// How the source differs from what the dataset's file declares.
+    pub fn drift(&self) -> &[Drift] {
+        &self.drift
+    }
+
+    /// Cleans a batch of the source. `first_row` is the number of its first row in the source, from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Contract`] naming column or expectation, row and value where `on_cast_error` or an expectation's action
+    /// is `fail`; [`Error::Source`] where the batch has not the source's schema.
+    pub fn clean(&self, batch: &RecordBatch, first_row: u64) -> Result<Cleaned> {
+        self.expect_schema(batch)?;
+        let mut verdict = Verdict::new(batch.num_rows());
+        let output = self.check(batch, first_row, &mut verdict)?;
+        let kept_rows = verdict.kept();
+        let kept = match &kept_rows {
+            Some(rows) => filter_record_batch(&output, &BooleanArray::new(rows.clone(), None)).map_err(internal)?,
+            None => output,
+        };
+        let kept = self.in_output_schema(&kept)?;
+        let quarantined = quarantine::rows(&self.quarantine_schema, batch, &verdict, &self.source_uri, first_row);
+        let quarantined = quarantined.map_err(internal)?;
+        let counts = RowCounts {
+            read: whole(verdict.rows()),
+            kept: whole(kept.num_rows()),
+            quarantined: verdict.quarantined.as_ref().map_or(0, count),
+            filtered: verdict.filtered(),
+            written: whole(kept.num_rows()),
+        };
+        if !counts.conserved() {
+            return Err(Error::Internal(format!("{}: rows were lost at row {first_row}: {counts:?}", self.source_uri)));
+        }
+        Ok(Cleaned { kept, quarantined, counts, reasons: verdict.reason_counts(), warnings: verdict.warnings })
+    }
+
+    fn expect_schema(&self, batch: &RecordBatch) -> Result<()> {
+        let (found, wanted) = (batch.schema_ref(), &self.source_schema);
+        if Arc::ptr_eq(found, wanted) {
+            return Ok(());
+        }
+        let same = found.fields().len() == wanted.fields().len()
+            && found.fields().iter().zip(wanted.fields()).all(|(found, wanted)| {
+                Arc::ptr_eq(found, wanted) || (found.name() == wanted.name() && found.data_type() == wanted.data_type())
+            });
+        if same {
+            return Ok(());
+        }
+        Err(Error::source(
+            &self.source_uri,
+            "a batch has not the schema that the source announced: is the file corrupt?",
+        ))
+    }
+
+    /// The kept rows under the output's schema, whose columns say which of them allow nulls.
+    fn in_output_schema(&self, kept: &RecordBatch) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
+        RecordBatch::try_new_with_options(self.output_schema.clone(), kept.columns().to_vec(), &options)
+            .map_err(|error| Error::source(&self.source_uri, error))
+    }
+}
+
+/// The output's columns before derived ones.
+fn conforming_columns(dataset: &Dataset, source: &Schema, drift: &mut Vec<Drift>) -> Result<Vec<Column>, String> {
+    let spec = &dataset.spec.schema;
+    let resolved = resolve::resolve(spec, source, drift)?;
+    let mut columns = Vec::with_capacity(spec.columns.len() + resolved.extras.len());
+    for (column, place) in spec.columns.iter().zip(&resolved.contract) {
+        let found = place.and_then(|at| Some((at, source.fields().get(at)?.data_type())));
+        columns.push(Column::contract(column, found)?);
+        note_coercion(drift, &columns, found.map(|(_, from)| from));
+    }
+    let rules = CompiledRules::new(&spec.casts)?;
+    for at in resolved.extras {
+        let Some(field) = source.fields().get(at) else { continue };
+        let column = match rules.first_match(field) {
+            Some(rule) => Column::cast(field, at, rule, spec.on_cast_error == OnCastError::Null)
+                .map_err(|problem| format!("column `{}`: {problem}", field.name()))?,
+            None => Column::kept(field, at),
+        };
+        columns.push(column);
+        note_coercion(drift, &columns, Some(field.data_type()));
+    }
+    Ok(columns)
+}
+
+fn note_coercion(drift: &mut Vec<Drift>, columns: &[Column], from: Option<&arrow::datatypes::DataType>) {
+    if let (Some(column), Some(from)) = (columns.last(), from)
+        && column.field.data_type() != from
+    {
+        drift.push(resolve::coerced(column.field.name(), from, column.field.data_type()));
+    }
+}
+
+/// The cast rules with their patterns.
+struct CompiledRules<'a>(Vec<(Option<globset::GlobMatcher>, &'a CastRule)>);
+
+impl<'a> CompiledRules<'a> {
+    fn new(rules: &'a [CastRule]) -> Result<Self, String> {
+        let compiled = rules.iter().map(|rule| {
+            let glob = match &rule.column {
+                Some(pattern) => {
+                    let glob = globset::GlobBuilder::new(pattern).case_insensitive(true).build();
+                    Some(glob.map_err(|error| format!("cast rule: {error}"))?.compile_matcher())
+                }
+                None => None,
+            };
+            Ok((glob, rule))
+        });
+        compiled.collect::<Result<_, String>>().map(Self)
+    }
+
+    fn first_match(&self, field: &Field) -> Option<&'a CastRule> {
+        let fits = |glob: &Option<globset::GlobMatcher>, rule: &CastRule| {
+            glob.as_ref().is_none_or(|glob| glob.is_match(field.name()))
+                && rule.from.as_ref().is_none_or(|from| types::matches(from, field.data_type()))
+        };
+        self.0.iter().find(|(glob, rule)| fits(glob, rule)).map(|(_, rule)| *rule)
+    }
+}
+
+fn whole(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}

@@ -8,8 +8,11 @@ use serde::Deserialize;
 /// 100 years of 365.25 days: beyond it a window means "all", and leaving it out says so better.
 const MAX_HOURS: u64 = 876_600;
 
-/// Parses `90s`, `30m`, `12h`, `7d`, `2w`, `1d 12h` or ISO 8601's `P7D`. Days have 24 hours. Months and years, zero,
-/// less than a second's precision lost to nothing, and more than 100 years are errors.
+/// Parses `90s`, `30m`, `12h`, `7d`, `2w`, `1d 12h` or ISO 8601's `P7D`. Days have 24 hours.
+///
+/// # Errors
+///
+/// What is wrong and what to write: months and years (they differ in length), zero, negative, above 100 years.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{}` is no duration: write one such as `90s`, `30m`, `12h`, `7d` or `2w`", text.trim());
     if text.len() > 64 {

@@ -16,6 +16,9 @@ const MAX_COMPONENT_BYTES: usize = 200;
 const MAX_FOLDER_BYTES: usize = 512;
 /// Hex digits of the hash that ends a shortened form.
 const HASH_DIGITS: usize = 32;
+/// Hex digits of the hash of a folder elsewhere. Eight would let one pair in 4 billion meet, and ten thousand folders make
+/// 50 million pairs.
+const FOLDER_DIGITS: usize = 16;
 
 /// The folder of a source that lies `below` the dataset's root. No slash at either end.
 pub(super) fn inside(below: &str) -> String {
@@ -25,8 +28,8 @@ pub(super) fn inside(below: &str) -> String {
 
 /// The folder of a source that lies elsewhere: a hash of where it lies, and its name. No slash at either end.
 pub(super) fn outside(bucket: &str, key: &str) -> String {
-    let (parent, name) = key.rsplit_once('/').unwrap_or(("", key));
-    let hash: String = digest(&format!("{bucket}/{parent}")).chars().take(16).collect();
+    let (parent, name) = key.split_at(key.rfind('/').map_or(0, |slash| slash + 1));
+    let hash: String = digest(&format!("{bucket}/{parent}")).chars().take(FOLDER_DIGITS).collect();
     format!("{hash}/{}", shorten(&escape(name), MAX_COMPONENT_BYTES))
 }
 

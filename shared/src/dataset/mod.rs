@@ -25,6 +25,7 @@ pub use spec::*;
 pub use types::{ColumnType, TimeUnit};
 
 use crate::{Error, Result};
+use position::Locator;
 use source_root::SourceMatcher;
 
 /// The longest dataset file, in bytes.
@@ -115,14 +116,14 @@ impl Dataset {
     /// Where the value at a key path such as `expectations[2].expr` stands in the file; the table around it where the
     /// key is not written.
     pub fn position(&self, path: &str) -> Option<Position> {
-        let span = position::span(&self.text, path)?;
+        let span = Locator::new(&self.text)?.span(path);
         Some(Position::of(&self.text, span.start))
     }
 
     /// Where a place within the string at a key path stands in the file: SQL at line 1, column 5 of an `expr` is four
     /// characters behind its opening quote.
     pub fn position_within(&self, path: &str, within: Position) -> Option<Position> {
-        let span = position::span(&self.text, path)?;
+        let span = Locator::new(&self.text)?.span(path);
         let literal = self.text.get(span.clone())?;
         Some(Position::of(&self.text, span.start + position::offset_in_literal(literal, within)))
     }
@@ -141,3 +142,6 @@ impl Dataset {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

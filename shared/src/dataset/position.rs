@@ -38,31 +38,42 @@ impl fmt::Display for Position {
     }
 }
 
-/// Bytes of the value at a key path such as `expectations[2].expr`. A path that leads beyond what is written gives the
-/// nearest table around it: so a missing key is shown at the table that lacks it.
-pub(super) fn span(text: &str, path: &str) -> Option<Range<usize>> {
-    let root = DeTable::parse(text).ok()?;
-    let mut found = 0..0;
-    let mut table = Some(root.get_ref());
-    for step in path.split('.') {
-        let (key, index) = match step.strip_suffix(']').and_then(|step| step.split_once('[')) {
-            Some((key, index)) => (key, index.parse::<usize>().ok()),
-            None => (step, None),
-        };
-        let Some(mut value) = table.and_then(|table| table.get(key)) else { return Some(found) };
-        if let Some(index) = index {
-            match value.get_ref().as_array().and_then(|array| array.get(index)) {
-                Some(element) => value = element,
-                None => return Some(value.span()),
-            }
-        }
-        found = value.span();
-        table = match value.get_ref() {
-            DeValue::Table(inner) => Some(inner),
-            _ => None,
-        };
+/// A dataset file parsed once more, for the places of its values.
+pub(super) struct Locator<'t> {
+    root: DeTable<'t>,
+}
+
+impl<'t> Locator<'t> {
+    /// `None` where the text is no TOML.
+    pub fn new(text: &'t str) -> Option<Self> {
+        DeTable::parse(text).ok().map(|root| Self { root: root.into_inner() })
     }
-    Some(found)
+
+    /// Bytes of the value at a key path such as `expectations[2].expr`. A path that leads beyond what is written gives
+    /// the nearest value around it: so a missing key is shown at the table that lacks it.
+    pub fn span(&self, path: &str) -> Range<usize> {
+        let mut found = 0..0;
+        let mut table = Some(&self.root);
+        for step in path.split('.') {
+            let (key, index) = match step.strip_suffix(']').and_then(|step| step.split_once('[')) {
+                Some((key, index)) => (key, index.parse::<usize>().ok()),
+                None => (step, None),
+            };
+            let Some(mut value) = table.and_then(|table| table.get(key)) else { return found };
+            if let Some(index) = index {
+                match value.get_ref().as_array().and_then(|array| array.get(index)) {
+                    Some(element) => value = element,
+                    None => return value.span(),
+                }
+            }
+            found = value.span();
+            table = match value.get_ref() {
+                DeValue::Table(inner) => Some(inner),
+                _ => None,
+            };
+        }
+        found
+    }
 }
 
 /// The byte offset, in a TOML string literal as written, of the character at `within` of the string it stands for.

@@ -20,7 +20,6 @@ const RESERVED: &str = "_rowmill_";
 /// Everything wrong with the file's values, as far as the file alone tells.
 pub(super) fn problems(spec: &DatasetSpec) -> Vec<Problem> {
     let mut found = Found::default();
-    found.check("name", name(&spec.name));
     found.bounded("schema.columns", spec.schema.columns.len());
     found.bounded("schema.casts", spec.schema.casts.len());
     found.bounded("expectations", spec.expectations.len());
@@ -28,6 +27,7 @@ pub(super) fn problems(spec: &DatasetSpec) -> Vec<Problem> {
     if !found.0.is_empty() {
         return found.0;
     }
+    found.check("name", name(&spec.name));
     for (index, cast) in spec.schema.casts.iter().enumerate() {
         cast_rule(&mut found, &format!("schema.casts[{index}]"), cast);
     }
@@ -123,12 +123,17 @@ fn cast_rule(found: &mut Found, path: &str, rule: &CastRule) {
     if rule.column.is_none() && rule.from.is_none() {
         found.add(path, "the cast matches nothing: give it `column`, `from` or both");
     }
-    if let Some(pattern) = &rule.column
-        && let Err(error) = Glob::new(pattern)
-    {
-        found.add(format!("{path}.column"), format!("bad pattern `{pattern}`: {}", error.kind()));
+    if let Some(pattern) = &rule.column {
+        found.check(format!("{path}.column"), column_pattern(pattern));
     }
     target(found, path, "to", &rule.to, &rule.values, rule.otherwise);
+}
+
+fn column_pattern(pattern: &str) -> Result<(), String> {
+    if pattern.is_empty() || pattern.len() > MAX_LABEL_BYTES {
+        return Err(format!("a pattern has 1 to {MAX_LABEL_BYTES} bytes: write one such as `*flag*`"));
+    }
+    Glob::new(pattern).map(|_| ()).map_err(|error| format!("bad pattern `{pattern}`: {}", error.kind()))
 }
 
 fn contract_column(found: &mut Found, path: &str, column: &ColumnSpec) {

@@ -148,7 +148,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 fn any_request() -> impl Strategy<Value = Request> {
     let intent = prop::sample::select(vec![Intent::Incremental, Intent::Reprocess, Intent::TestSubset]);
     let text = prop::option::of("[A-Za-z0-9_-]{1,20}");
-    let window = prop::option::of((0..=u64::MAX).prop_map(Duration::from_secs));
+    let window = prop::option::of((1..=3_000_000_000_u64).prop_map(Duration::from_secs));
     let days = prop::option::of((0_i32..200_000, 0_i32..200_000));
     let limit = prop::option::of(1..=u64::MAX);
     (intent, text.clone(), text, window, days, limit, any::<bool>()).prop_map(

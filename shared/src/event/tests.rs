@@ -308,7 +308,7 @@ fn a_request_may_come_over_a_queue() {
 #[case(json!({"intent": "", "dataset": ""}), "$.dataset is empty")]
 #[case(json!({"intent": "", "pattern": "a[.parquet"}), "$.pattern is no glob (")]
 #[case(json!({"intent": "", "pattern": ["a"]}), "$.pattern is an array, not a string")]
-#[case(json!({"intent": "", "modified_within": "7 days"}), "$.modified_within is \"7 days\", not a duration")]
+#[case(json!({"intent": "", "modified_within": "7 daze"}), "$.modified_within is \"7 daze\", not a duration")]
 #[case(json!({"intent": "", "modified_within": 7}), "$.modified_within is a number, not a string")]
 #[case(json!({"intent": "", "modified_within": "99999999999999999999d"}), "$.modified_within is")]
 #[case(json!({"intent": "", "from": "2015-02-29"}), "$.from is \"2015-02-29\", not a date")]

@@ -17,4 +17,8 @@ pub mod process;
 #[cfg(feature = "process")]
 mod slice;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod tests;
+
 pub use context::{Context, Limits};

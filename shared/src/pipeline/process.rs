@@ -3,12 +3,13 @@
 use super::close;
 use super::heal::{end, missing};
 use super::message::Message;
-use super::slice::clean_slice;
+use super::slice::{clean_slice, source_file};
 use super::Context;
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::FORMAT;
 use crate::ledger::{Failure, Outcome, Plan, SliceRecord, SliceResult, keys};
-use crate::read::SourceFile;
+use crate::clean::Cleaner;
+use crate::read::parquet::{Footer, find_pages};
 use crate::{Error, Result, plan, telemetry};
 
 /// What a work message led to.
@@ -86,30 +87,30 @@ async fn ended_by(ctx: &Context, run: &Run, error: Error) -> Result<Processed> {
 async fn make_plan(ctx: &Context, run: &Run) -> Result<Plan> {
     let created_at_ms = ctx.now_ms();
     let dataset = ctx.config(&run.config).await?;
-    let file = SourceFile::open(ctx.stores.as_ref(), &run.source).await?;
-    let footer = crate::read::parquet::Footer::read(&file).await?;
+    let file = source_file(ctx.stores.as_ref(), &run.source).await?;
+    let footer = Footer::read(&file).await?;
     // Compiles the contract and the SQL against this very schema, so that what can never work fails before any row.
-    crate::clean::Cleaner::new(&dataset, footer.schema(), &file.uri())?;
+    Cleaner::new(&dataset, &footer.schema, &file.uri())?;
     let output = &dataset.spec.output;
     let (row_group_rows, slices) = match earlier_slices(ctx, run).await? {
-        Some(earlier) if earlier.rows == footer.total_rows() => (earlier.row_group_rows, earlier.slices),
+        Some(earlier) if earlier.rows == footer.total_rows => (earlier.row_group_rows, earlier.slices),
         _ => {
             let limit = ctx.limits.plan_slices;
-            let slices = plan::slices(footer.total_rows(), output.row_group_rows, output.slice_row_groups, limit)?;
+            let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
             (output.row_group_rows, slices)
         }
     };
-    let (pages, notes) = footer.locate_pages(&file, &slices).await?;
+    let pages = find_pages(&file, &footer, &slices).await?;
     Ok(Plan {
         format: FORMAT,
         run: run.clone(),
-        rows: footer.total_rows(),
+        rows: footer.total_rows,
         slices,
         row_group_rows,
         parts_folder: keys::parts(&dataset, run),
         quarantine_folder: keys::quarantine(&dataset, run),
-        pages,
-        notes,
+        pages: (!pages.row_groups.is_empty()).then_some(pages),
+        notes: Vec::new(),
         created_at_ms,
     })
 }

@@ -7,9 +7,13 @@
 mod etag;
 pub mod local;
 pub mod memory;
+#[cfg(feature = "aws")]
+pub mod s3;
 
 pub use local::{LocalStorage, LocalStores};
 pub use memory::{MemoryStorage, MemoryStores};
+#[cfg(feature = "aws")]
+pub use s3::{S3Storage, S3Stores};
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -119,7 +123,8 @@ pub enum CompleteOutcome {
 /// How an abort ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AbortOutcome {
-    /// The upload is no more, and never became an object.
+    /// The upload is no more. Whether it became an object first, only its key can tell: for hours, S3 acknowledges the
+    /// abort of an upload that was completed.
     Aborted,
     /// There was no such upload: aborted or completed before.
     Gone,
@@ -212,7 +217,7 @@ pub trait Storage: Debug + Send + Sync {
         parts: &[UploadedPart],
     ) -> StorageResult<CompleteOutcome>;
 
-    /// Aborts an upload.
+    /// Aborts an upload. An object that it has become stays: look the key up.
     async fn abort_upload(&self, key: &str, upload_id: &str) -> StorageResult<AbortOutcome>;
 
     /// Whether an upload is begun and neither completed nor aborted.

@@ -1,5 +1,13 @@
-//! Parts and uploads.
+//! Parts on their way to the sink: encoded while they are uploaded, not visible until a run is published.
 
+#[cfg(feature = "process")]
+mod encoder;
+#[cfg(feature = "process")]
+mod part;
 mod pending;
+mod upload;
 
+#[cfg(feature = "process")]
+pub use part::{FinishedPart, PartOptions, PartStats, PartWriter};
 pub use pending::PendingUpload;
+pub use upload::{DeferredUpload, UploadOptions};

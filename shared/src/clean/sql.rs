@@ -1,0 +1,397 @@
+//! SQL expressions over a row: parsed, resolved against a schema, typed, simplified and compiled.
+//!
+//! A column is named as it is spelt; without quotes also without case, where only one column fits. Functions are
+//! DataFusion's scalar functions that give the same answer for the same row, always: `random()` and `now()` are
+//! refused, or the same source would not give the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::{DFSchema, DataFusionError, TableReference};
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion_expr::simplify::SimplifyContext;
+use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
+use datafusion_functions::core::planner::CoreFunctionPlanner;
+use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
+use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_optimizer::simplify_expressions::ExprSimplifier;
+use datafusion_physical_expr::expressions::BinaryExpr;
+use datafusion_physical_expr::utils::collect_columns;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion_sql::parser::DFParserBuilder;
+use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion_sql::sqlparser::ast::{Expr as Ast, Ident, Query, Spanned, VisitMut, VisitorMut};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::parser::ParserError;
+use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use crate::dataset::{Position, closest};
+
+use super::types;
+
+/// The most operators, names, keywords and brackets of one expression: a chain of more could exhaust the stack of the
+/// planner, which recurses. Values in a list do not count.
+const MAX_OPERATIONS: usize = 500;
+
+/// What is wrong with an expression, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub at: Option<Position>,
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            Some(at) => write!(f, "{} (line {}, column {} of the expression)", self.what, at.line, at.column),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+/// The columns that an expression may name.
+#[derive(Debug)]
+pub(super) struct Scope {
+    schema: SchemaRef,
+    /// False where a source may bring more columns than these: then an unknown name is no error yet.
+    closed: bool,
+}
+
+/// A compiled expression.
+#[derive(Debug, Clone)]
+pub(super) struct Compiled {
+    pub expr: Arc<dyn PhysicalExpr>,
+    pub data_type: DataType,
+    /// The columns it reads, by index into the scope's schema.
+    pub columns: BTreeSet<usize>,
+}
+
+impl Scope {
+    /// A scope of exactly these columns.
+    pub(super) fn closed(schema: SchemaRef) -> Self {
+        Self { schema, closed: true }
+    }
+
+    /// A scope of these columns and others not known yet.
+    pub(super) fn open(schema: SchemaRef) -> Self {
+        Self { schema, closed: false }
+    }
+
+    /// Compiles an expression. `None` where it names columns that this scope does not know and is open to.
+    pub(super) fn compile(&self, sql: &str) -> Result<Option<Compiled>, Problem> {
+        let mut ast = parse(sql)?;
+        let mut resolver = Resolver { scope: self, unknown: false };
+        if let ControlFlow::Break(problem) = VisitMut::visit(&mut ast, &mut resolver) {
+            return Err(problem);
+        }
+        if resolver.unknown {
+            return Ok(None);
+        }
+        self.plan(ast).map(Some).map_err(|error| planning_problem(&error))
+    }
+
+    /// Compiles an expression that must be a boolean.
+    pub(super) fn compile_boolean(&self, sql: &str) -> Result<Option<Compiled>, Problem> {
+        match self.compile(sql)? {
+            Some(compiled) if compiled.data_type != DataType::Boolean => Err(Problem {
+                at: None,
+                what: format!(
+                    "the expression gives {}, not bool: write a condition, such as a comparison",
+                    types::describe(&compiled.data_type)
+                ),
+            }),
+            compiled => Ok(compiled),
+        }
+    }
+
+    fn plan(&self, ast: Ast) -> Result<Compiled, DataFusionError> {
+        let schema = Arc::new(DFSchema::try_from(self.schema.clone())?);
+        let options = ParserOptions { map_string_types_to_utf8view: false, ..ParserOptions::default() };
+        let planner = SqlToRel::new_with_options(&*FUNCTIONS, options);
+        let logical = planner.sql_to_expr(ast, &schema, &mut PlannerContext::new())?;
+        let context = SimplifyContext::builder()
+            .with_schema(schema.clone())
+            .with_config_options(FUNCTIONS.options.clone())
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        let coerced = simplifier.coerce(logical, &schema)?;
+        let simplified = simplifier.simplify(coerced)?;
+        let mut props = ExecutionProps::new();
+        props.config_options = Some(FUNCTIONS.options.clone());
+        let physical = create_physical_expr(&simplified, &schema, &props, &PhysicalPlanningContext::default())?;
+        let expr = physical.transform_up(checked_arithmetic).data()?;
+        let data_type = expr.data_type(&self.schema)?;
+        let columns = collect_columns(&expr).iter().map(|column| column.index()).collect();
+        Ok(Compiled { expr, data_type, columns })
+    }
+
+    /// The column that an identifier names.
+    fn resolve(&self, ident: &Ident) -> Result<Option<String>, Problem> {
+        let fields = self.schema.fields();
+        if fields.iter().any(|field| *field.name() == ident.value) {
+            return Ok(Some(ident.value.clone()));
+        }
+        let lower = ident.value.to_lowercase();
+        let alike: Vec<_> = match ident.quote_style {
+            Some(_) => Vec::new(),
+            None => fields.iter().filter(|field| field.name().to_lowercase() == lower).collect(),
+        };
+        let at = position(ident.span.start);
+        match alike.as_slice() {
+            [only] => Ok(Some(only.name().clone())),
+            [] if !self.closed => Ok(None),
+            [] => {
+                let known = fields.iter().map(|field| field.name().as_str());
+                let hint = match closest(&ident.value, known.clone()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("known here: {}", listed(known)),
+                };
+                Err(Problem { at, what: format!("unknown column `{}`: {hint}", ident.value) })
+            }
+            several => {
+                let names = listed(several.iter().map(|field| field.name().as_str()));
+                let what =
+                    format!("column `{}` is ambiguous: put the one meant in double quotes: {names}", ident.value);
+                Err(Problem { at, what })
+            }
+        }
+    }
+}
+
+/// At most a dozen names, in backquotes.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MAX_LISTED: usize = 12;
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    match names.get(..MAX_LISTED) {
+        Some(first) if names.len() > MAX_LISTED => {
+            format!("{} and {} more", first.join(", "), names.len() - MAX_LISTED)
+        }
+        _ => names.join(", "),
+    }
+}
+
+/// Replaces the names of columns by their exact spelling, and refuses what a row cannot answer.
+struct Resolver<'a> {
+    scope: &'a Scope,
+    unknown: bool,
+}
+
+impl Resolver<'_> {
+    fn column(&mut self, ident: &mut Ident) -> Result<(), Problem> {
+        match self.scope.resolve(ident)? {
+            Some(name) => {
+                ident.value = name;
+                ident.quote_style = Some('"');
+            }
+            None => self.unknown = true,
+        }
+        Ok(())
+    }
+}
+
+impl VisitorMut for Resolver<'_> {
+    type Break = Problem;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Problem> {
+        ControlFlow::Break(Problem {
+            at: position(query.span().start),
+            what: "subqueries have no meaning here: an expression sees one row".to_owned(),
+        })
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Ast) -> ControlFlow<Problem> {
+        let checked = match expr {
+            Ast::Identifier(ident) => self.column(ident),
+            // A field of a struct: only the first name is a column's.
+            Ast::CompoundIdentifier(idents) => match idents.first_mut() {
+                Some(ident) => self.column(ident),
+                None => Ok(()),
+            },
+            Ast::Function(function) => {
+                let at = position(function.name.span().start);
+                known_function(&function.name.to_string().to_lowercase()).map_err(|what| Problem { at, what })
+            }
+            _ => Ok(()),
+        };
+        match checked {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(problem) => ControlFlow::Break(problem),
+        }
+    }
+}
+
+fn known_function(name: &str) -> Result<(), String> {
+    if FUNCTIONS.by_name.contains_key(name) {
+        return Ok(());
+    }
+    if FUNCTIONS.unstable.contains(name) {
+        return Err(format!(
+            "function `{name}` gives another answer each time, and the same source must give the same bytes: use a column of the source"
+        ));
+    }
+    let hint = match closest(name, FUNCTIONS.by_name.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "scalar functions of DataFusion are known here, aggregates are not".to_owned(),
+    };
+    Err(format!("unknown function `{name}`: {hint}"))
+}
+
+fn parse(sql: &str) -> Result<Ast, Problem> {
+    let parsed = tokens(sql)
+        .and_then(|tokens| DFParserBuilder::new(tokens).build()?.parse_into_expr())
+        .map_err(|error| syntax_problem(&error))?;
+    match parsed.alias {
+        None => Ok(parsed.expr),
+        Some(alias) => Err(Problem {
+            at: position(alias.span.start),
+            what: format!("unexpected `{alias}` behind the expression: remove it"),
+        }),
+    }
+}
+
+fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, DataFusionError> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().map_err(ParserError::from)?;
+    let operations = tokens.iter().filter(|token| {
+        !matches!(token.token, Token::Whitespace(_) | Token::Comma | Token::Number(..) | Token::SingleQuotedString(_))
+    });
+    if let Some(beyond) = operations.clone().nth(MAX_OPERATIONS) {
+        let what = format!("more than {MAX_OPERATIONS} operators and names: split the expression{}", beyond.span.start);
+        return Err(ParserError::ParserError(what).into());
+    }
+    Ok(tokens)
+}
+
+/// A parser's error, whose text ends in `at Line: 1, Column: 5`.
+fn syntax_problem(error: &DataFusionError) -> Problem {
+    let text = match error.find_root() {
+        DataFusionError::SQL(parser, _) => parser.to_string(),
+        other => other.message().into_owned(),
+    };
+    let text = text.strip_prefix("sql parser error: ").unwrap_or(&text);
+    let located = text.rsplit_once(" at Line: ").and_then(|(what, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some((what, Position { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? }))
+    });
+    match located {
+        Some((what, at)) => Problem { at: Some(at), what: format!("bad sql: {}", uncapitalised(what)) },
+        None => Problem { at: None, what: format!("bad sql: {}", uncapitalised(text)) },
+    }
+}
+
+fn planning_problem(error: &DataFusionError) -> Problem {
+    let root = error.find_root();
+    let message = root.message();
+    let first_line = message.lines().next().unwrap_or_default();
+    Problem { at: None, what: uncapitalised(first_line.trim_end_matches('.')) }
+}
+
+fn uncapitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+fn position(location: Location) -> Option<Position> {
+    (location.line > 0).then_some(Position { line: location.line, column: location.column })
+}
+
+/// Integer sums that overflow are errors of the row, not other numbers.
+fn checked_arithmetic(expr: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
+    match expr.downcast_ref::<BinaryExpr>() {
+        Some(binary) => Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)))),
+        None => Ok(Transformed::no(expr)),
+    }
+}
+
+/// The functions that expressions may call.
+struct Functions {
+    by_name: BTreeMap<String, Arc<ScalarUDF>>,
+    /// Known, and refused: another answer each time.
+    unstable: BTreeSet<String>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+    options: Arc<ConfigOptions>,
+}
+
+static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
+    let mut by_name = BTreeMap::new();
+    let mut unstable = BTreeSet::new();
+    for function in datafusion_functions::all_default_functions() {
+        let names = std::iter::once(function.name().to_owned()).chain(function.aliases().iter().cloned());
+        for name in names {
+            if function.signature().volatility == Volatility::Immutable {
+                by_name.insert(name, function.clone());
+            } else {
+                unstable.insert(name);
+            }
+        }
+    }
+    Functions {
+        by_name,
+        unstable,
+        planners: vec![
+            Arc::new(CoreFunctionPlanner::default()),
+            Arc::new(DatetimeFunctionPlanner),
+            Arc::new(UnicodeFunctionPlanner),
+        ],
+        options: Arc::new(ConfigOptions::default()),
+    }
+});
+
+impl ContextProvider for Functions {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
+        Err(DataFusionError::Plan(format!("there is no table {name}: an expression sees one row")))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.by_name.get(&name.to_lowercase()).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, _name: &str) -> Option<Arc<AggregateUDF>> {
+        None
+    }
+
+    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
+        None
+    }
+
+    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.by_name.keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

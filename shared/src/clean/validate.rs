@@ -1,0 +1,47 @@
+//! What can be told of a dataset's casts and SQL before any source is seen.
+
+use arrow::datatypes::Field;
+
+use super::{column, program, types};
+use crate::dataset::{Dataset, ExtraColumns};
+use crate::{Error, Result};
+
+/// Checks a dataset's casts, defaults and SQL: syntax and functions always; columns and types where the contract tells
+/// them. Without a contract, or one that keeps extra columns, a name that it lacks may be the source's:
+/// [`Cleaner::new`](super::Cleaner::new) tells.
+///
+/// # Errors
+///
+/// [`Error::Dataset`] with the file's line and column, each problem on a line of its own.
+pub fn validate(dataset: &Dataset) -> Result<()> {
+    let spec = &dataset.spec.schema;
+    let mut problems = Vec::new();
+    for (index, rule) in spec.casts.iter().enumerate() {
+        let from = rule.from.as_ref().and_then(types::arrow_type);
+        let planned = match from {
+            Some(from) => column::plan_cast(&from, &rule.to).map(drop),
+            None => column::output_type(&rule.to).map(drop),
+        };
+        if let Err(what) = planned {
+            problems.push(program::located(dataset, &format!("schema.casts[{index}].to"), None, &what));
+        }
+    }
+    let mut fields = Vec::new();
+    for (index, declared) in spec.columns.iter().enumerate() {
+        let path = format!("schema.columns[{index}]");
+        match column::output_type(&declared.data_type) {
+            Err(what) => problems.push(program::located(dataset, &format!("{path}.type"), None, &what)),
+            Ok(to) => {
+                if let Err(what) = column::default_value(declared, &to) {
+                    problems.push(program::located(dataset, &format!("{path}.default"), None, &what));
+                }
+                fields.push(Field::new(&declared.name, to, true));
+            }
+        }
+    }
+    if problems.is_empty() {
+        let open = spec.columns.is_empty() || spec.extra_columns == ExtraColumns::Keep;
+        return program::compile(dataset, &fields, open).map(drop);
+    }
+    Err(Error::Dataset(problems.join("\n")))
+}

@@ -1,0 +1,69 @@
+//! The datasets in `infra/datasets`.
+
+use rstest::rstest;
+
+use crate::dataset::{Action, ColumnType, Dataset, TimeUnit, overlap};
+
+const FHVHV: &str = include_str!("../../../../infra/datasets/fhvhv.toml");
+const YELLOW: &str = include_str!("../../../../infra/datasets/yellow.toml");
+const GREEN: &str = include_str!("../../../../infra/datasets/green.toml");
+
+#[rstest]
+#[case::fhvhv("fhvhv", FHVHV, 26)]
+#[case::yellow("yellow", YELLOW, 20)]
+#[case::green("green", GREEN, 21)]
+fn a_shipped_dataset_has_one_name_everywhere(#[case] name: &str, #[case] text: &str, #[case] columns: usize) {
+    let dataset = Dataset::parse(text, name).unwrap();
+    assert_eq!(dataset.spec.name, name);
+    assert_eq!(dataset.spec.output.prefix, format!("{name}/"));
+    assert_eq!(dataset.source_root(), Some(("s3://nyc-tlc", "trip data/")));
+    assert!(dataset.matches("s3://nyc-tlc", &format!("trip data/{name}_tripdata_2023-01.parquet")));
+    assert_eq!(dataset.spec.schema.columns.len(), columns);
+}
+
+#[rstest]
+#[case(FHVHV)]
+#[case(YELLOW)]
+#[case(GREEN)]
+fn columns_have_the_types_that_the_old_flow_cast_to(#[case] text: &str) {
+    for column in Dataset::parse(text, "shipped").unwrap().spec.schema.columns {
+        let time = ColumnType::Timestamp { unit: TimeUnit::Microsecond, zone: None };
+        let expected = match column.name.as_str() {
+            name if name.ends_with("_datetime") => vec![time],
+            name if name.contains("flag") => vec![ColumnType::Dictionary],
+            _ => vec![ColumnType::String, ColumnType::Float(32), ColumnType::Int(32)],
+        };
+        assert!(expected.contains(&column.data_type), "{}: {}", column.name, column.data_type);
+        let is_flag = column.name.contains("flag");
+        assert_eq!((column.values == ["Y", "N"], column.trim), (is_flag, is_flag), "{}", column.name);
+    }
+}
+
+#[test]
+fn columns_that_datasets_share_have_one_type() {
+    let mut types = std::collections::BTreeMap::new();
+    for text in [FHVHV, YELLOW, GREEN] {
+        for column in Dataset::parse(text, "shipped").unwrap().spec.schema.columns {
+            let known = types.entry(column.name.clone()).or_insert_with(|| column.data_type.clone());
+            assert_eq!(*known, column.data_type, "{}", column.name);
+        }
+    }
+}
+
+#[rstest]
+#[case(FHVHV)]
+#[case(YELLOW)]
+#[case(GREEN)]
+fn rows_that_cannot_be_are_set_aside(#[case] text: &str) {
+    let dataset = Dataset::parse(text, "shipped").unwrap();
+    for name in ["drop-off after pick-up", "fare is not negative", "distance is not negative"] {
+        let found = dataset.spec.expectations.iter().find(|expectation| expectation.name == name);
+        assert_eq!(found.unwrap().action, Action::Quarantine, "{name}");
+    }
+}
+
+#[test]
+fn the_shipped_datasets_fit_one_sink() {
+    let datasets = [FHVHV, YELLOW, GREEN].map(|text| Dataset::parse(text, "shipped").unwrap());
+    overlap(&datasets.each_ref(), "s3://clean-trips").unwrap();
+}

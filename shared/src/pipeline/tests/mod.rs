@@ -1,0 +1,7 @@
+//! The protocol's promises, over memory storage and hand-made slices: no Parquet is needed to lose or double a row.
+
+mod fixture;
+mod heal;
+mod open;
+mod publish;
+mod races;

@@ -1,0 +1,135 @@
+//! Races that must end well: newer versions, later requests, stale finalizers, crashes between two steps.
+
+use super::fixture::Stack;
+use crate::ledger::identity::Purpose;
+use crate::ledger::{Status, transition};
+use crate::ledger::transition::{ClaimDecision, SourceNow};
+use crate::ledger::records::Claim;
+use crate::pipeline::message::Message;
+use crate::storage::{CompleteOutcome, Storage};
+
+#[tokio::test]
+async fn a_source_overwritten_before_the_claim_supersedes_the_run_which_enqueues_the_new_version() {
+    let stack = Stack::new();
+    let first = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&first, Purpose::Incremental, "", 2).await;
+    let second = stack.source("in/a.parquet", "2").await;
+    let outcome = stack.finalized(&plan).await;
+    assert_eq!(outcome.status, Status::Superseded);
+    assert!(stack.seen("trips/").is_empty());
+    assert_eq!(stack.sink.open_uploads(), []);
+    let Some(Message::File { run }) = stack.work.take().pop() else { panic!("no file message") };
+    assert_eq!(run.source, second);
+}
+
+#[tokio::test]
+async fn a_source_that_returns_to_its_first_content_is_a_new_version() {
+    let stack = Stack::new();
+    let first = stack.source("in/a.parquet", "A").await;
+    let old = stack.ready(&first, Purpose::Incremental, "", 1).await;
+    stack.source("in/a.parquet", "B").await;
+    let again = stack.source("in/a.parquet", "A").await;
+    assert_eq!(stack.finalized(&old).await.status, Status::Superseded);
+    let new = stack.ready(&again, Purpose::Incremental, "", 1).await;
+    assert_ne!(old.run.run_id, new.run.run_id);
+    stack.finalized(&new).await;
+    stack.assert_only(&new).await;
+}
+
+#[tokio::test]
+async fn a_source_deleted_after_its_slices_were_read_is_published() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&source, Purpose::Incremental, "", 1).await;
+    stack.bucket.delete("in/a.parquet").await.unwrap();
+    assert_eq!(stack.finalized(&plan).await.status, Status::Complete);
+    stack.assert_only(&plan).await;
+}
+
+#[tokio::test]
+async fn an_earlier_request_gives_way_to_a_later_one() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let early = stack.ready(&source, Purpose::Reprocess, "01A", 2).await;
+    let late = stack.ready(&source, Purpose::Reprocess, "01B", 2).await;
+    stack.finalized(&late).await;
+    assert_eq!(stack.finalized(&early).await.status, Status::Superseded);
+    stack.assert_only(&late).await;
+}
+
+/// Claims for `plan` as its finalizer would, and stops there: a crash, or a process that sleeps.
+async fn claim_only(stack: &Stack, plan: &crate::ledger::Plan) {
+    let source = &plan.run.source;
+    let read = stack.ctx.ledger.pointer("trips", &source.bucket, &source.key).await.unwrap();
+    let (pointer, etag) = (read.as_ref().map(|read| &read.value), read.as_ref().map(|read| read.etag.as_str()));
+    let decision = transition::decide_claim(pointer, "trips", source, &Claim::of(&plan.run), SourceNow::Current);
+    let ClaimDecision::Take(next) = decision else { panic!("{decision:?}") };
+    assert!(stack.ctx.ledger.swap_pointer(etag, &next).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_finalizer_that_crashed_after_any_number_of_completions_is_finished_by_redelivery() {
+    for completed in 0..=3 {
+        let stack = Stack::new();
+        let source = stack.source("in/a.parquet", "1").await;
+        let plan = stack.ready(&source, Purpose::Incremental, "", 3).await;
+        claim_only(&stack, &plan).await;
+        complete_some(&stack, &plan, completed).await;
+        assert_eq!(stack.finalized(&plan).await.status, Status::Complete);
+        stack.assert_only(&plan).await;
+    }
+}
+
+async fn complete_some(stack: &Stack, plan: &crate::ledger::Plan, count: usize) {
+    let records = stack.ctx.ledger.slices("trips", &plan.run.run_id).await.unwrap();
+    for part in crate::pipeline::close::pending(&records).take(count) {
+        let upload = &part.upload;
+        let completed = stack.sink.complete_upload(&upload.key, &upload.upload_id, &upload.parts).await.unwrap();
+        assert!(matches!(completed, CompleteOutcome::Completed { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_stale_claim_is_fenced_and_whatever_it_completed_is_retired() {
+    for completed in 0..=3 {
+        let stack = Stack::new();
+        let source = stack.source("in/a.parquet", "1").await;
+        let stale = stack.ready(&source, Purpose::Incremental, "", 3).await;
+        claim_only(&stack, &stale).await;
+        complete_some(&stack, &stale, completed).await;
+
+        let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
+        assert_eq!(stack.finalized(&late).await.status, Status::Complete);
+        assert_eq!(stack.finalized(&stale).await.status, Status::Superseded, "the stale finalizer wakes up");
+        stack.assert_only(&late).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_outcome_is_written_but_whose_pointer_is_not_is_retired_as_if_published() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let early = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    let outcome = stack.finalized(&early).await;
+    // As after a crash between the outcome and the pointer.
+    let read = stack.ctx.ledger.pointer("trips", &source.bucket, &source.key).await.unwrap().unwrap();
+    let mut crashed = read.value.clone();
+    crashed.published = None;
+    crashed.claim = Some(Claim::of(&outcome.run));
+    stack.ctx.ledger.swap_pointer(Some(&read.etag), &crashed).await.unwrap().unwrap();
+
+    let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
+    stack.finalized(&late).await;
+    stack.finalized(&early).await;
+    stack.assert_only(&late).await;
+}
+
+#[tokio::test]
+async fn two_finalizers_at_once_publish_once() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    let (left, right) = tokio::join!(stack.finalized(&plan), stack.finalized(&plan));
+    assert_eq!(left, right);
+    stack.assert_only(&plan).await;
+}

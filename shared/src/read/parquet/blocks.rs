@@ -1,0 +1,281 @@
+//! Byte ranges of a source on their way from storage to the decoder: planned as blocks, fetched ahead, dropped as soon
+//! as every column has moved past them.
+//!
+//! The decoder runs on a blocking thread and takes blocks as it needs them; the fetcher runs as a task and keeps
+//! several reads in flight. Fetched bytes that the decoder still holds stay below a budget; only a block that the
+//! decoder is waiting for may be fetched beyond it, so the two never wait for each other.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Notify;
+
+use crate::read::SourceFile;
+use crate::{Error, Result};
+
+/// A read is at most this long, and blocks are merged up to it.
+const BLOCK_BYTES: u64 = 16 << 20;
+/// Ranges this near are read at once: the bytes between cost less than another request.
+const GAP_BYTES: u64 = 64 << 10;
+/// Pieces are fetched in windows of rows; the first are small, so that decoding starts early.
+const FIRST_WINDOW_BYTES: u64 = 8 << 20;
+const LAST_WINDOW_BYTES: u64 = 32 << 20;
+
+/// Bytes that one column needs at once: a page, or a stretch of a chunk whose pages are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Row group index and leaf column.
+    pub chunk: (usize, usize),
+    /// Where it lies in the file.
+    pub bytes: Range<u64>,
+    /// The row at which it is first needed, in any ascending count; an estimate is fine.
+    pub row: u64,
+}
+
+/// A piece and the block that holds it.
+pub(super) type Placed = (Range<u64>, usize);
+
+/// What to read, in the order it is needed.
+#[derive(Debug, Default)]
+pub(super) struct BlockPlan {
+    /// The reads.
+    pub blocks: Vec<Range<u64>>,
+    /// The pieces of each chunk, in file order.
+    pub chunks: HashMap<(usize, usize), Vec<Placed>>,
+}
+
+/// Merges pieces to blocks: window by window of ascending rows, inside a window by place in the file.
+pub(super) fn plan(mut pieces: Vec<Piece>) -> BlockPlan {
+    pieces.sort_by_key(|piece| (piece.row, piece.bytes.start));
+    let mut plan = BlockPlan::default();
+    let (mut window_bytes, mut window) = (FIRST_WINDOW_BYTES, Vec::new());
+    let mut filled = 0;
+    for piece in pieces {
+        filled += piece.bytes.end - piece.bytes.start;
+        window.push(piece);
+        if filled >= window_bytes {
+            merge(&mut plan, std::mem::take(&mut window));
+            filled = 0;
+            window_bytes = (window_bytes * 2).min(LAST_WINDOW_BYTES);
+        }
+    }
+    merge(&mut plan, window);
+    for pieces in plan.chunks.values_mut() {
+        pieces.sort_by_key(|(bytes, _)| bytes.start);
+    }
+    plan
+}
+
+fn merge(plan: &mut BlockPlan, mut window: Vec<Piece>) {
+    window.sort_by_key(|piece| piece.bytes.start);
+    let first = plan.blocks.len();
+    for piece in window {
+        let joins = |block: &&mut Range<u64>| {
+            piece.bytes.start <= block.end.saturating_add(GAP_BYTES)
+                && piece.bytes.end.saturating_sub(block.start) <= BLOCK_BYTES
+        };
+        let open = if plan.blocks.len() > first { plan.blocks.last_mut() } else { None };
+        match open.filter(joins) {
+            Some(block) => block.end = block.end.max(piece.bytes.end),
+            None => plan.blocks.push(piece.bytes.clone()),
+        }
+        plan.chunks.entry(piece.chunk).or_default().push((piece.bytes, plan.blocks.len().saturating_sub(1)));
+    }
+}
+
+#[derive(Debug)]
+enum Slot {
+    Awaited,
+    Here(Bytes),
+    Released,
+}
+
+#[derive(Debug)]
+struct State {
+    slots: Vec<Slot>,
+    /// Pieces of each block that some column has yet to move past.
+    pieces: Vec<usize>,
+    /// Bytes of blocks begun and not yet released.
+    held: u64,
+    /// The last block that the decoder has waited for.
+    wanted: Option<usize>,
+    closed: bool,
+    failure: Option<Error>,
+}
+
+/// The blocks of one slice, shared by the fetcher and the decoder.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    ranges: Vec<Range<u64>>,
+    state: Mutex<State>,
+    arrived: Condvar,
+    moved: Notify,
+}
+
+impl Blocks {
+    pub fn new(plan: &BlockPlan) -> Self {
+        let mut pieces = vec![0usize; plan.blocks.len()];
+        for (_, block) in plan.chunks.values().flatten() {
+            if let Some(count) = pieces.get_mut(*block) {
+                *count += 1;
+            }
+        }
+        let state = State {
+            slots: plan.blocks.iter().map(|_| Slot::Awaited).collect(),
+            pieces,
+            held: 0,
+            wanted: None,
+            closed: false,
+            failure: None,
+        };
+        Self {
+            ranges: plan.blocks.clone(),
+            state: Mutex::new(state),
+            arrived: Condvar::new(),
+            moved: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn length(&self, block: usize) -> u64 {
+        self.ranges.get(block).map_or(0, |range| range.end - range.start)
+    }
+
+    /// Blocks the thread until `block` is here. Answers where it starts in the file and its bytes; `None` where it
+    /// will never come: the fetcher failed, or nobody wants the rows any more.
+    pub fn wait(&self, block: usize) -> Option<(u64, Bytes)> {
+        let start = self.ranges.get(block)?.start;
+        let mut state = self.lock();
+        loop {
+            match state.slots.get(block)? {
+                Slot::Here(bytes) => return Some((start, bytes.clone())),
+                Slot::Released => return None,
+                Slot::Awaited if state.closed => return None,
+                Slot::Awaited => {}
+            }
+            if state.wanted.is_none_or(|wanted| wanted < block) {
+                state.wanted = Some(block);
+                self.moved.notify_one();
+            }
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// One piece of `block` is no longer needed.
+    pub fn release(&self, block: usize) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let (Some(count), Some(slot)) = (state.pieces.get_mut(block), state.slots.get_mut(block)) else { return };
+        *count = count.saturating_sub(1);
+        // One not here yet is counted when it comes.
+        if *count == 0 && matches!(slot, Slot::Here(_)) {
+            *slot = Slot::Released;
+            state.held = state.held.saturating_sub(self.length(block));
+            self.moved.notify_one();
+        }
+    }
+
+    /// No more blocks are wanted, or none will come.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_all();
+        self.moved.notify_one();
+    }
+
+    /// Why the fetcher gave up, if it did.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.lock().failure.take()
+    }
+
+    fn begin(&self, block: usize, budget: u64) -> bool {
+        let mut state = self.lock();
+        let wanted = state.wanted.is_some_and(|wanted| block <= wanted);
+        let length = self.length(block);
+        let begins = !state.closed && (state.held.saturating_add(length) <= budget || wanted || state.held == 0);
+        if begins {
+            state.held = state.held.saturating_add(length);
+        }
+        begins
+    }
+
+    fn put(&self, block: usize, bytes: Bytes) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let unneeded = state.pieces.get(block).is_none_or(|count| *count == 0);
+        if let Some(slot) = state.slots.get_mut(block) {
+            *slot = if unneeded { Slot::Released } else { Slot::Here(bytes) };
+        }
+        if unneeded {
+            state.held = state.held.saturating_sub(self.length(block));
+        }
+        drop(guard);
+        self.arrived.notify_all();
+    }
+
+    fn fail(&self, error: Error) {
+        self.lock().failure = Some(error);
+        self.close();
+    }
+}
+
+/// Wakes the decoder when the fetcher ends, however it ends.
+struct CloseOnDrop<'a>(&'a Blocks);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Fetches the blocks in order, `reads` at a time, holding at most `budget` bytes.
+pub(super) async fn fetch(source: SourceFile, blocks: Arc<Blocks>, reads: usize, budget: u64) {
+    // Blocks that are here stay readable.
+    let _close = CloseOnDrop(&blocks);
+    let mut running = FuturesUnordered::new();
+    let mut next = 0;
+    loop {
+        let mut moved = std::pin::pin!(blocks.moved.notified());
+        moved.as_mut().enable();
+        while next < blocks.ranges.len() && running.len() < reads.max(1) && blocks.begin(next, budget) {
+            if let Some(range) = blocks.ranges.get(next).cloned() {
+                let (source, block) = (&source, next);
+                running.push(async move { (block, read(source, range).await) });
+            }
+            next += 1;
+        }
+        if blocks.lock().closed {
+            return;
+        }
+        if next >= blocks.ranges.len() && running.is_empty() {
+            return;
+        }
+        tokio::select! {
+            Some((block, result)) = running.next(), if !running.is_empty() => match result {
+                Ok(bytes) => blocks.put(block, bytes),
+                Err(error) => return blocks.fail(error),
+            },
+            () = moved => {}
+        }
+    }
+}
+
+/// Reads a block; one above [`BLOCK_BYTES`] (a single huge page) in several reads.
+async fn read(source: &SourceFile, range: Range<u64>) -> Result<Bytes> {
+    if range.end - range.start <= BLOCK_BYTES {
+        return source.read(range).await;
+    }
+    let mut whole = BytesMut::new();
+    let mut start = range.start;
+    while start < range.end {
+        let end = start.saturating_add(BLOCK_BYTES).min(range.end);
+        whole.extend_from_slice(&source.read(start..end).await?);
+        start = end;
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,289 @@
+//! The rows of one slice, as record batches.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection, RowSelector};
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::blocks::{self, Blocks, Piece};
+use super::columns::SliceGroups;
+use super::footer::{Footer, chunk_range};
+use super::pages::KnownPages;
+use crate::plan::PageMap;
+use crate::read::SourceFile;
+use crate::{Error, Result};
+
+/// Where pages are not known, a chunk is fetched in stretches of this many bytes.
+const STRETCH_BYTES: u64 = 4 << 20;
+/// A batch holds no more than about this many bytes, as far as the footer tells.
+const BATCH_BYTES: u64 = 64 << 20;
+
+/// How a slice is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Rows in a batch; fewer where rows are wide.
+    pub batch_rows: usize,
+    /// Reads in flight.
+    pub concurrent_reads: usize,
+    /// Bytes fetched and not yet decoded. A block that the decoder waits for may exceed it.
+    pub fetched_bytes: u64,
+    /// Batches decoded ahead of the consumer.
+    pub batches_ahead: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { batch_rows: 32_768, concurrent_reads: 6, fetched_bytes: 64 << 20, batches_ahead: 2 }
+    }
+}
+
+/// Reads the rows of a slice in order. Fetching runs as a task, decoding on a blocking thread; both end when the reader
+/// is dropped.
+#[derive(Debug)]
+pub struct SliceReader {
+    batches: mpsc::Receiver<Result<RecordBatch>>,
+    fetcher: JoinHandle<()>,
+    blocks: Arc<Blocks>,
+    source: SourceFile,
+    rows: Range<u64>,
+    delivered: u64,
+}
+
+impl SliceReader {
+    /// Opens the global rows `rows` of a source. `pages` is what the plan found ([`super::find_pages`]); a source with
+    /// an offset index needs none.
+    pub async fn open(
+        source: &SourceFile,
+        footer: &Footer,
+        pages: Option<&PageMap>,
+        rows: Range<u64>,
+        options: &ReadOptions,
+    ) -> Result<Self> {
+        if rows.start > rows.end || rows.end > footer.total_rows {
+            return Err(source.error(format!(
+                "rows {} to {} are not among its {} rows: it is not the file that was planned",
+                rows.start, rows.end, footer.total_rows
+            )));
+        }
+        let groups = covered(footer, &rows);
+        let cut = groups.iter().filter(|group| group.is_cut()).map(|group| group.index);
+        let known = Arc::new(KnownPages::find(source, footer, cut, pages).await?);
+        let mut plan = blocks::plan(pieces(footer, &groups, &known));
+        let blocks = Arc::new(Blocks::new(&plan));
+        let fetcher = tokio::spawn(blocks::fetch(
+            source.clone(),
+            blocks.clone(),
+            options.concurrent_reads,
+            options.fetched_bytes,
+        ));
+        let (sender, batches) = mpsc::channel(options.batches_ahead.max(1));
+        let job = Decode {
+            groups: SliceGroups {
+                metadata: footer.metadata.clone(),
+                groups: groups.iter().map(|group| group.index).collect(),
+                pages: known,
+                blocks: blocks.clone(),
+                chunks: Arc::new(Mutex::new(std::mem::take(&mut plan.chunks))),
+            },
+            skip: groups.first().map_or(0, |group| group.rows.start),
+            take: rows.end - rows.start,
+            batch_rows: batch_rows(footer, &groups, options.batch_rows),
+            footer: footer.clone(),
+            source: source.clone(),
+        };
+        tokio::task::spawn_blocking(move || job.run(&sender));
+        Ok(Self { batches, fetcher, blocks, source: source.clone(), rows, delivered: 0 })
+    }
+
+    /// The next batch; `None` once every row of the slice was delivered. Not to be called again after an error.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let wanted = self.rows.end - self.rows.start;
+        match self.batches.recv().await {
+            Some(Ok(batch)) => {
+                self.delivered += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+                if self.delivered > wanted {
+                    return Err(self.miscounted(wanted));
+                }
+                Ok(Some(batch))
+            }
+            Some(Err(error)) => Err(error),
+            None if self.delivered == wanted => Ok(None),
+            None => Err(self.miscounted(wanted)),
+        }
+    }
+
+    fn miscounted(&self, wanted: u64) -> Error {
+        self.source.error(format!(
+            "rows {} to {} were to be {wanted} rows, its pages hold {}: the file is damaged, deliver it again",
+            self.rows.start, self.rows.end, self.delivered
+        ))
+    }
+}
+
+impl Drop for SliceReader {
+    fn drop(&mut self) {
+        self.blocks.close();
+        self.fetcher.abort();
+    }
+}
+
+/// A row group and the rows of it that a slice holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Covered {
+    pub index: usize,
+    /// Within the row group.
+    pub rows: Range<u64>,
+    /// Of the row group.
+    pub total: u64,
+}
+
+impl Covered {
+    /// Whether the slice holds only some of the rows.
+    pub fn is_cut(&self) -> bool {
+        self.rows.end - self.rows.start < self.total
+    }
+}
+
+/// The row groups that `rows` touches.
+pub(super) fn covered(footer: &Footer, rows: &Range<u64>) -> Vec<Covered> {
+    let mut first = 0u64;
+    let mut covered = Vec::new();
+    for (index, &total) in footer.row_groups.iter().enumerate() {
+        let end = first.saturating_add(total);
+        let (from, to) = (rows.start.max(first), rows.end.min(end));
+        if from < to {
+            covered.push(Covered { index, rows: from - first..to - first, total });
+        }
+        first = end;
+    }
+    covered
+}
+
+fn batch_rows(footer: &Footer, groups: &[Covered], wanted: usize) -> usize {
+    let widest = groups
+        .iter()
+        .filter_map(|covered| {
+            let group = footer.metadata.row_groups().get(covered.index)?;
+            let bytes: i64 = group.columns().iter().map(ColumnChunkMetaData::uncompressed_size).sum();
+            u64::try_from(bytes).ok()?.checked_div(covered.total)
+        })
+        .max();
+    let fitting = BATCH_BYTES / widest.unwrap_or(1).max(1);
+    wanted.min(usize::try_from(fitting).unwrap_or(usize::MAX)).max(1)
+}
+
+/// What the decoder will read, piece by piece.
+fn pieces(footer: &Footer, groups: &[Covered], known: &KnownPages) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut before = 0u64;
+    for covered in groups {
+        let Some(group) = footer.metadata.row_groups().get(covered.index) else { continue };
+        for (column, chunk) in group.columns().iter().enumerate() {
+            let Some((start, length)) = chunk_range(chunk) else { continue };
+            let place = (covered.index, column);
+            let mut add = |bytes: Range<u64>, row: u64| {
+                if !bytes.is_empty() {
+                    let row = before + row.max(covered.rows.start);
+                    pieces.push(Piece { chunk: place, bytes, row });
+                }
+            };
+            match known.column(covered.index, column) {
+                Some(locations) => {
+                    let number = |value: i64| u64::try_from(value).unwrap_or(0);
+                    let dictionary_end = locations.first().map_or(start, |page| number(page.offset));
+                    add(start..dictionary_end, 0);
+                    let ends = locations.iter().skip(1).map(|page| number(page.first_row_index));
+                    for (page, end) in locations.iter().zip(ends.chain([covered.total])) {
+                        let first = number(page.first_row_index);
+                        if first < covered.rows.end && end > covered.rows.start {
+                            let offset = number(page.offset);
+                            add(offset..offset + u64::try_from(page.compressed_page_size).unwrap_or(0), first);
+                        }
+                    }
+                }
+                None => stretches(group, start..start + length, &mut add),
+            }
+        }
+        before = before.saturating_add(covered.total);
+    }
+    pieces
+}
+
+/// A chunk whose pages are not known is needed from its start, at a row that only its share of bytes tells.
+fn stretches(group: &RowGroupMetaData, bytes: Range<u64>, add: &mut impl FnMut(Range<u64>, u64)) {
+    let rows = u128::try_from(group.num_rows()).unwrap_or(0);
+    let length = u128::from(bytes.end - bytes.start).max(1);
+    let mut start = bytes.start;
+    while start < bytes.end {
+        let end = start.saturating_add(STRETCH_BYTES).min(bytes.end);
+        let row = u128::from(start - bytes.start) * rows / length;
+        add(start..end, u64::try_from(row).unwrap_or(u64::MAX));
+        start = end;
+    }
+}
+
+/// The decoder's work.
+struct Decode {
+    groups: SliceGroups,
+    /// Rows of the first row group before the slice.
+    skip: u64,
+    /// Rows of the slice.
+    take: u64,
+    batch_rows: usize,
+    footer: Footer,
+    source: SourceFile,
+}
+
+impl Decode {
+    fn run(self, sender: &mpsc::Sender<Result<RecordBatch>>) {
+        let blocks = self.groups.blocks.clone();
+        // The checks before this should leave nothing to panic on; what they miss is the file's fault, not the run's.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.decode(sender)));
+        let error = match ended {
+            Ok(Ok(())) => None,
+            Ok(Err(problem)) => Some(self.damaged(&problem)),
+            Err(_) => Some(self.damaged(&"the decoder gave up on it")),
+        };
+        if let Some(error) = error {
+            // What the fetcher met comes first: the decoder only missed its bytes.
+            let error = blocks.take_failure().unwrap_or(error);
+            // Nobody listens where the reader was dropped.
+            let _ = sender.blocking_send(Err(error));
+        }
+        blocks.close();
+    }
+
+    fn decode(&self, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<(), Box<dyn std::error::Error>> {
+        if self.take == 0 {
+            return Ok(());
+        }
+        let selection = RowSelection::from(vec![
+            RowSelector::skip(usize::try_from(self.skip)?),
+            RowSelector::select(usize::try_from(self.take)?),
+        ]);
+        let reader = ParquetRecordBatchReader::try_new_with_row_groups(
+            self.footer.levels.decoder(),
+            &self.groups,
+            self.batch_rows,
+            Some(selection),
+        )?;
+        for batch in reader {
+            let batch = batch?;
+            // The decoder's schema may carry the file's metadata in its fields' place; the footer's is the one promised.
+            let batch = RecordBatch::try_new(self.footer.schema.clone(), batch.columns().to_vec())?;
+            if sender.blocking_send(Ok(batch)).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, problem: &dyn std::fmt::Display) -> Error {
+        self.source.error(format!("{problem}: the file is damaged, deliver it again"))
+    }
+}

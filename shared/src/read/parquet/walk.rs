@@ -1,0 +1,159 @@
+//! Finding the pages of a file without an offset index, by reading page headers and skipping what lies between.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::stream::{StreamExt, TryStreamExt};
+use parquet::file::metadata::ColumnChunkMetaData;
+
+use super::footer::{Footer, chunk_range};
+use super::pages::has_index;
+use super::slice::covered;
+use super::thrift::{self, PageHeader, PageKind, Problem};
+use crate::plan::{ColumnPages, PageMap, Slice};
+use crate::read::SourceFile;
+use crate::{Error, Result};
+
+/// Columns walked at a time.
+const CONCURRENT_COLUMNS: usize = 24;
+/// Read for one header, where pages are large.
+const HEADER_BYTES: u64 = 1 << 10;
+/// Read at a time, where pages are so small that skipping saves less than it costs.
+const RUN_BYTES: u64 = 256 << 10;
+/// Pages below this are small.
+const SMALL_PAGE_BYTES: u64 = 16 << 10;
+/// A header is at most this long.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+/// A plan keeps no more pages than this; a file with more is read from its row groups' starts.
+const MAX_PAGES: usize = 1_000_000;
+
+/// Finds the pages of every row group that a slice boundary cuts, so that a slice reads its own pages only. Empty where
+/// no boundary cuts a row group, or the file has an offset index. Columns whose pages do not tell their rows (repeated
+/// ones with version 1 pages) are left out: they are read from the row group's start.
+///
+/// [`Error::Source`] where page headers contradict the footer.
+pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) -> Result<PageMap> {
+    let mut cut: Vec<usize> = slices
+        .iter()
+        .flat_map(|slice| covered(footer, &slice.rows))
+        .filter(|covered| covered.is_cut())
+        .map(|covered| covered.index)
+        .collect();
+    cut.dedup();
+    let groups = cut.into_iter().filter_map(|index| Some((index, footer.metadata.row_groups().get(index)?)));
+    let chunks: Vec<_> = groups
+        .filter(|(_, group)| !has_index(group))
+        .flat_map(|(index, group)| group.columns().iter().enumerate().map(move |(column, chunk)| (index, column, chunk)))
+        .collect();
+    let walks = chunks.into_iter().map(|(index, column, chunk)| async move {
+        let rows = footer.row_groups.get(index).copied().unwrap_or(0);
+        let pages = Walk::new(source, index, chunk, rows).run().await?;
+        Ok::<_, Error>((index, column, pages))
+    });
+    let mut walked = futures::stream::iter(walks).buffer_unordered(CONCURRENT_COLUMNS);
+    let mut map = PageMap::default();
+    let mut total = 0usize;
+    while let Some((index, column, pages)) = walked.try_next().await? {
+        let (Ok(index), Ok(column), Some(pages)) = (u32::try_from(index), u32::try_from(column), pages) else {
+            continue;
+        };
+        total = total.saturating_add(pages.sizes.len());
+        if total > MAX_PAGES {
+            return Ok(PageMap::default());
+        }
+        map.row_groups.entry(index).or_default().columns.insert(column, pages);
+    }
+    Ok(map)
+}
+
+/// The walk over one column chunk.
+struct Walk<'a> {
+    source: &'a SourceFile,
+    group: usize,
+    chunk: &'a ColumnChunkMetaData,
+    rows: u64,
+    /// The bytes read last and where they start.
+    ahead: (u64, Bytes),
+}
+
+impl<'a> Walk<'a> {
+    fn new(source: &'a SourceFile, group: usize, chunk: &'a ColumnChunkMetaData, rows: u64) -> Self {
+        Self { source, group, chunk, rows, ahead: (0, Bytes::new()) }
+    }
+
+    /// The data pages, or `None` where their rows cannot be told.
+    async fn run(&mut self) -> Result<Option<ColumnPages>> {
+        let Some((start, length)) = chunk_range(self.chunk) else { return Ok(None) };
+        let end = start.saturating_add(length);
+        let flat = self.chunk.column_descr().max_rep_level() == 0;
+        let mut pages = ColumnPages::default();
+        let (mut at, mut rows, mut last_size) = (start, 0u64, 0u64);
+        while at < end {
+            let header = self.header(at..end, last_size).await?;
+            let size = u64::from(header.header_bytes) + u64::from(header.compressed_bytes);
+            if size > end - at {
+                return Err(self.damaged(format!("the page at byte {at} reaches beyond its column")));
+            }
+            match header.kind {
+                PageKind::Data { values, rows: told } => {
+                    let Some(page_rows) = told.or(flat.then_some(values)) else { return Ok(None) };
+                    let Ok(size) = u32::try_from(size) else { return Ok(None) };
+                    if pages.sizes.is_empty() {
+                        pages.offset = at;
+                    }
+                    pages.push(size, page_rows);
+                    rows = rows.saturating_add(page_rows);
+                    last_size = u64::from(size);
+                }
+                // Before the data pages lies the dictionary, and nothing else that the decoder could read.
+                PageKind::Dictionary { .. } if at == start => {}
+                PageKind::Dictionary { .. } | PageKind::Other => return Ok(None),
+            }
+            if pages.sizes.len() > MAX_PAGES {
+                return Ok(None);
+            }
+            at += size;
+        }
+        if rows != self.rows {
+            return Err(self.damaged(format!("its pages hold {rows} rows, the footer claims {}", self.rows)));
+        }
+        Ok((!pages.sizes.is_empty()).then_some(pages))
+    }
+
+    /// The page header at the start of `range`, read ahead as far as pages as large as the last are worth it.
+    async fn header(&mut self, range: Range<u64>, last_size: u64) -> Result<PageHeader> {
+        let small = last_size > 0 && last_size < SMALL_PAGE_BYTES;
+        let mut wanted = if small { RUN_BYTES } else { HEADER_BYTES };
+        loop {
+            let here = range.start.checked_sub(self.ahead.0).and_then(|skip| usize::try_from(skip).ok());
+            let bytes = here.and_then(|skip| self.ahead.1.get(skip..)).unwrap_or_default();
+            match thrift::page_header(bytes) {
+                Ok(header) => return Ok(header),
+                Err(Problem::Malformed(what)) => {
+                    return Err(self.damaged(format!("the page header at byte {} cannot be read: {what}", range.start)));
+                }
+                Err(Problem::End) => {}
+            }
+            let had = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let left = range.end - range.start;
+            if had >= left || had >= MAX_HEADER_BYTES {
+                return Err(self.damaged(format!("the page header at byte {} does not end", range.start)));
+            }
+            if had >= wanted {
+                wanted = wanted.saturating_mul(16);
+            }
+            let length = wanted.min(left);
+            let end = range.start + length;
+            self.ahead = (range.start, self.source.read(range.start..end).await?);
+            wanted = wanted.saturating_mul(16);
+        }
+    }
+
+    fn damaged(&self, problem: String) -> Error {
+        self.source.error(format!(
+            "row group {}, column {}: {problem}: the file is damaged, deliver it again",
+            self.group,
+            self.chunk.column_path()
+        ))
+    }
+}

@@ -1,0 +1,207 @@
+//! Encoding Parquet: the same bytes for the same rows, whatever the batches and the threads.
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions,
+    compute_leaves,
+};
+use parquet::basic::{Encoding, LogicalType, Type as PhysicalType};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::writer::SerializedFileWriter;
+
+use super::PartOptions;
+
+/// The column writers decide where a page ends after each run of rows they are given, so they are always given as many.
+const ENCODE_ROWS: usize = 32_768;
+/// Wide rows are encoded before so many are gathered.
+const GATHERED_BYTES: usize = 128 << 20;
+
+/// Writes row groups, exactly those it is told to.
+pub(super) struct Encoder<W: Write + Send> {
+    file: SerializedFileWriter<W>,
+    factory: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    threads: usize,
+    /// The writers of the open row group's leaf columns; empty between row groups.
+    columns: Vec<Mutex<ArrowColumnWriter>>,
+    /// Rows not yet encoded, fewer than [`ENCODE_ROWS`].
+    gathered: Vec<RecordBatch>,
+    gathered_rows: usize,
+    group_rows: u64,
+    row_groups: Vec<u64>,
+}
+
+impl<W: Write + Send> Encoder<W> {
+    /// An encoder that writes to `sink`.
+    pub fn new(sink: W, schema: SchemaRef, options: &PartOptions) -> Result<Self> {
+        // Metadata of the source's schema is not the part's.
+        let schema = SchemaRef::new(Schema::new(schema.fields().clone()));
+        let properties = properties(&schema, options)?;
+        let options_arrow = ArrowWriterOptions::new().with_properties(properties);
+        let writer = ArrowWriter::try_new_with_options(sink, schema.clone(), options_arrow)?;
+        let (file, factory) = writer.into_serialized_writer()?;
+        Ok(Self {
+            file,
+            factory,
+            schema,
+            threads: options.threads.max(1),
+            columns: Vec::new(),
+            gathered: Vec::new(),
+            gathered_rows: 0,
+            group_rows: 0,
+            row_groups: Vec::new(),
+        })
+    }
+
+    /// Takes rows of the open row group.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let same = |(a, b): (&DataType, &DataType)| a == b;
+        let own = self.schema.fields().iter().map(|field| field.data_type());
+        let given = batch.schema();
+        let given = given.fields().iter().map(|field| field.data_type());
+        if self.schema.fields().len() != batch.num_columns() || !own.zip(given).all(same) {
+            return Err(ParquetError::General("a batch has other columns than the part".to_owned()));
+        }
+        let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?;
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let count = (ENCODE_ROWS - self.gathered_rows).min(batch.num_rows() - start);
+            self.gathered.push(batch.slice(start, count));
+            self.gathered_rows += count;
+            start += count;
+            if self.gathered_rows >= ENCODE_ROWS || self.is_wide(&batch) {
+                self.encode()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the open row group; one without rows leaves nothing behind.
+    pub fn end_row_group(&mut self) -> Result<()> {
+        self.encode()?;
+        if self.group_rows == 0 {
+            return Ok(());
+        }
+        let columns = std::mem::take(&mut self.columns);
+        let chunks = parallel(self.threads, columns, |column| {
+            column.into_inner().unwrap_or_else(PoisonError::into_inner).close()
+        })?;
+        let mut group = self.file.next_row_group()?;
+        for chunk in chunks {
+            ArrowColumnChunk::append_to_row_group(chunk, &mut group)?;
+        }
+        group.close()?;
+        self.row_groups.push(std::mem::take(&mut self.group_rows));
+        Ok(())
+    }
+
+    /// Ends the file; answers the rows of each row group.
+    pub fn finish(mut self) -> Result<Vec<u64>> {
+        self.end_row_group()?;
+        self.file.finish()?;
+        Ok(self.row_groups)
+    }
+
+    /// Whether what is gathered, judged by the batch it came in, is more than memory should hold twice.
+    fn is_wide(&self, batch: &RecordBatch) -> bool {
+        let row_bytes = batch.get_array_memory_size() / batch.num_rows().max(1);
+        row_bytes.saturating_mul(self.gathered_rows) > GATHERED_BYTES
+    }
+
+    fn encode(&mut self) -> Result<()> {
+        let gathered = std::mem::take(&mut self.gathered);
+        self.gathered_rows = 0;
+        let batch = match gathered.as_slice() {
+            [] => return Ok(()),
+            [only] => only.clone(),
+            several => concat_batches(&self.schema, several)?,
+        };
+        if self.columns.is_empty() {
+            let writers = self.factory.create_column_writers(self.row_groups.len())?;
+            self.columns = writers.into_iter().map(Mutex::new).collect();
+        }
+        let mut leaves = Vec::with_capacity(self.columns.len());
+        for (field, array) in self.schema.fields().iter().zip(batch.columns()) {
+            leaves.extend(compute_leaves(field, array)?);
+        }
+        let work: Vec<(&Mutex<ArrowColumnWriter>, ArrowLeafColumn)> = self.columns.iter().zip(leaves).collect();
+        parallel(self.threads, work, |(column, leaf)| {
+            column.lock().unwrap_or_else(PoisonError::into_inner).write(&leaf)
+        })?;
+        self.group_rows += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+}
+
+/// Does `work` on up to `threads` threads, this one among them; the results come in the order of the work.
+fn parallel<T: Send, R: Send>(threads: usize, work: Vec<T>, job: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let threads = threads.min(work.len());
+    if threads <= 1 {
+        return work.into_iter().map(job).collect();
+    }
+    let todo: Vec<Mutex<Option<T>>> = work.into_iter().map(|item| Mutex::new(Some(item))).collect();
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = todo.get(index) else { return done };
+            let item = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            done.extend(item.map(|item| (index, job(item))));
+        }
+    };
+    let mut done = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let mut done = run();
+        for other in others {
+            match other.join() {
+                Ok(more) => done.extend(more),
+                Err(_) => return Err(ParquetError::General("an encoding thread ended abnormally".to_owned())),
+            }
+        }
+        Ok(done)
+    })?;
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn properties(schema: &Schema, options: &PartOptions) -> Result<WriterProperties> {
+    let metadata: Vec<KeyValue> =
+        options.metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+    let mut builder = WriterProperties::builder()
+        .set_compression(options.compression)
+        .set_created_by(format!("rowmill {}", env!("CARGO_PKG_VERSION")))
+        .set_key_value_metadata((!metadata.is_empty()).then_some(metadata))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_max_row_group_row_count(None);
+    let parquet = ArrowSchemaConverter::new().convert(schema)?;
+    for column in parquet.columns() {
+        builder = encode_column(builder, column);
+    }
+    Ok(builder.build())
+}
+
+/// Timestamps rarely repeat: their differences are smaller than a dictionary, and faster to write. Everything else
+/// tries a dictionary first.
+fn encode_column(
+    builder: WriterPropertiesBuilder,
+    column: &parquet::schema::types::ColumnDescriptor,
+) -> WriterPropertiesBuilder {
+    let is_timestamp = matches!(column.logical_type_ref(), Some(LogicalType::Timestamp { .. }));
+    if !is_timestamp || column.physical_type() != PhysicalType::INT64 {
+        return builder;
+    }
+    builder
+        .set_column_dictionary_enabled(column.path().clone(), false)
+        .set_column_encoding(column.path().clone(), Encoding::DELTA_BINARY_PACKED)
+}

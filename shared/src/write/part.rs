@@ -1,0 +1,182 @@
+//! A part: rows in, a pending upload out, with encoding and uploading overlapped.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use parquet::basic::Compression;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::encoder::Encoder;
+use super::{DeferredUpload, PendingUpload};
+use crate::{Error, Result};
+
+/// Encoded bytes are handed to the upload in pieces of about this size.
+const HAND_OVER_BYTES: usize = 1 << 20;
+/// Batches that wait for the encoder, and encoded pieces that wait for the upload.
+const WAITING: usize = 2;
+
+/// How a part is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartOptions {
+    /// The codec.
+    pub compression: Compression,
+    /// Key-value metadata of the footer: run id, source, dataset.
+    pub metadata: BTreeMap<String, String>,
+    /// Threads that encode columns; the bytes do not depend on it.
+    pub threads: usize,
+}
+
+/// What a finished part holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartStats {
+    /// Rows.
+    pub rows: u64,
+    /// Rows of each row group.
+    pub row_groups: Vec<u64>,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// A part whose bytes are all uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedPart {
+    /// What it holds.
+    pub stats: PartStats,
+    /// What completes it.
+    pub upload: PendingUpload,
+}
+
+enum Command {
+    Write(RecordBatch),
+    EndRowGroup,
+    Finish,
+}
+
+/// Writes one Parquet file to a deferred upload. Encoding runs on a blocking thread, uploading as a task; a part without
+/// rows is a valid file that tells its schema.
+///
+/// The bytes depend on the rows, the row groups and the options alone (threads apart), unless rows are so wide that
+/// 32,768 of them exceed 128 MiB: then on the batches too.
+#[derive(Debug)]
+pub struct PartWriter {
+    commands: Option<mpsc::Sender<Command>>,
+    encoder: JoinHandle<parquet::errors::Result<Option<Vec<u64>>>>,
+    uploader: JoinHandle<(DeferredUpload, Result<()>)>,
+}
+
+impl PartWriter {
+    /// Begins a part with these columns.
+    pub fn begin(schema: SchemaRef, options: PartOptions, upload: DeferredUpload) -> Self {
+        let (commands, orders) = mpsc::channel(WAITING);
+        let (pieces, encoded) = mpsc::channel(WAITING);
+        let encoder = tokio::task::spawn_blocking(move || encode(orders, pieces, schema, &options));
+        let uploader = tokio::spawn(carry(encoded, upload));
+        Self { commands: Some(commands), encoder, uploader }
+    }
+
+    /// Appends rows to the open row group.
+    pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.order(Command::Write(batch)).await
+    }
+
+    /// Ends the open row group; nothing happens where it has no rows.
+    pub async fn end_row_group(&mut self) -> Result<()> {
+        self.order(Command::EndRowGroup).await
+    }
+
+    /// Ends the file and waits for its upload. On an error the upload is aborted as far as possible.
+    pub async fn finish(mut self) -> Result<FinishedPart> {
+        // An order that is not taken: the end tells why.
+        let _ = self.order(Command::Finish).await;
+        self.commands = None;
+        let encoded = self.encoder.await.map_err(|error| Error::Internal(format!("the encoder ended: {error}")));
+        let (upload, carried) = self.uploader.await.map_err(|error| Error::Internal(format!("uploading: {error}")))?;
+        let row_groups = carried.and_then(|()| match encoded? {
+            Ok(Some(row_groups)) => Ok(row_groups),
+            Ok(None) => Err(Error::Internal("the encoder ended before the part did".to_owned())),
+            Err(error) => Err(Error::Internal(format!("encoding {}: {error}", upload.key()))),
+        });
+        let row_groups = match row_groups {
+            Ok(row_groups) => row_groups,
+            Err(error) => {
+                upload.abort().await;
+                return Err(error);
+            }
+        };
+        let upload = upload.finish().await?;
+        let stats = PartStats { rows: row_groups.iter().sum(), row_groups, bytes: upload.size };
+        Ok(FinishedPart { stats, upload })
+    }
+
+    /// Gives the part up and aborts its upload.
+    pub async fn abort(mut self) {
+        self.commands = None;
+        // The encoder stops at the end of its orders; what it met does not matter any more.
+        let _ = self.encoder.await;
+        if let Ok((upload, _)) = self.uploader.await {
+            upload.abort().await;
+        }
+    }
+
+    /// An order fails only where the encoder is gone; why, [`finish`](Self::finish) tells.
+    async fn order(&mut self, command: Command) -> Result<()> {
+        let gone = || Error::Internal("the part's encoder has ended: finish tells why".to_owned());
+        self.commands.as_ref().ok_or_else(gone)?.send(command).await.map_err(|_| gone())
+    }
+}
+
+/// The encoder's thread. `None` where orders end without [`Command::Finish`].
+fn encode(
+    mut orders: mpsc::Receiver<Command>,
+    pieces: mpsc::Sender<Bytes>,
+    schema: SchemaRef,
+    options: &PartOptions,
+) -> parquet::errors::Result<Option<Vec<u64>>> {
+    let mut encoder = Encoder::new(Sink { pieces, filling: Vec::new() }, schema, options)?;
+    while let Some(command) = orders.blocking_recv() {
+        match command {
+            Command::Write(batch) => encoder.write(&batch)?,
+            Command::EndRowGroup => encoder.end_row_group()?,
+            Command::Finish => return encoder.finish().map(Some),
+        }
+    }
+    Ok(None)
+}
+
+/// The uploading task.
+async fn carry(mut encoded: mpsc::Receiver<Bytes>, mut upload: DeferredUpload) -> (DeferredUpload, Result<()>) {
+    while let Some(bytes) = encoded.recv().await {
+        if let Err(error) = upload.write(bytes).await {
+            return (upload, Err(error));
+        }
+    }
+    (upload, Ok(()))
+}
+
+/// Hands bytes over to the uploading task.
+struct Sink {
+    pieces: mpsc::Sender<Bytes>,
+    filling: Vec<u8>,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.filling.extend_from_slice(bytes);
+        if self.filling.len() >= HAND_OVER_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.filling.is_empty() {
+            return Ok(());
+        }
+        let piece = Bytes::from(std::mem::take(&mut self.filling));
+        self.pieces.blocking_send(piece).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the upload has ended"))
+    }
+}
