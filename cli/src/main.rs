@@ -35,7 +35,6 @@ use args::{Args, Command};
 use fault::{Exit, Fault};
 
 fn main() {
-    restore_broken_pipe();
     let args = Args::parse();
     rowmill::telemetry::init_cli();
     report_panics_as_errors();
@@ -79,6 +78,3 @@ fn report_panics_as_errors() {
         tracing::error!("internal: {info}: please report this");
     }));
 }
-
-/// `rowmill runs | head` ends in silence instead of an error about the pipe.
-fn restore_broken_pipe() {}
