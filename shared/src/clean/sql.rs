@@ -2,10 +2,10 @@
 //!
 //! A column is named as it is spelt; without quotes also without case, where only one column fits. Functions are
 //! DataFusion's scalar functions that give the same answer for the same row, always: `random()` and `now()` are
-//! refused, or the same source would not give the same bytes.
+//! refused, or the same source would not give the same bytes. As in PostgreSQL, NaN equals itself and is above every
+//! number, and -0.0 equals 0.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
@@ -45,15 +45,6 @@ const MAX_OPERATIONS: usize = 500;
 pub(super) struct Problem {
     pub at: Option<Position>,
     pub what: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.at {
-            Some(at) => write!(f, "{} (line {}, column {} of the expression)", self.what, at.line, at.column),
-            None => f.write_str(&self.what),
-        }
-    }
 }
 
 /// The columns that an expression may name.
@@ -246,7 +237,7 @@ fn known_function(name: &str) -> Result<(), String> {
 fn parse(sql: &str) -> Result<Ast, Problem> {
     let parsed = tokens(sql)
         .and_then(|tokens| DFParserBuilder::new(tokens).build()?.parse_into_expr())
-        .map_err(|error| syntax_problem(&error))?;
+        .map_err(|error| syntax_problem(sql, &error))?;
     match parsed.alias {
         None => Ok(parsed.expr),
         Some(alias) => Err(Problem {
@@ -268,8 +259,8 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, DataFusionError> {
     Ok(tokens)
 }
 
-/// A parser's error, whose text ends in `at Line: 1, Column: 5`.
-fn syntax_problem(error: &DataFusionError) -> Problem {
+/// A parser's error, whose text ends in `at Line: 1, Column: 5`, unless something is missing at the end.
+fn syntax_problem(sql: &str, error: &DataFusionError) -> Problem {
     let text = match error.find_root() {
         DataFusionError::SQL(parser, _) => parser.to_string(),
         other => other.message().into_owned(),
@@ -281,7 +272,10 @@ fn syntax_problem(error: &DataFusionError) -> Problem {
     });
     match located {
         Some((what, at)) => Problem { at: Some(at), what: format!("bad sql: {}", uncapitalised(what)) },
-        None => Problem { at: None, what: format!("bad sql: {}", uncapitalised(text)) },
+        None => {
+            let at = text.ends_with("found: EOF").then(|| Position::of(sql, sql.len()));
+            Problem { at, what: format!("bad sql: {}", uncapitalised(text)) }
+        }
     }
 }
 
