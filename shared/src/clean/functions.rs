@@ -11,11 +11,37 @@ use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Vola
 use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_sql::sqlparser::ast::{Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
 
 use crate::dataset::closest;
 
-/// Why a function may not be called, if so.
-pub(super) fn known_function(name: &str) -> Result<(), String> {
+/// Functions whose second argument is a length, which no row may choose: it is allocated.
+const LENGTHENING: [&str; 3] = ["lpad", "rpad", "repeat"];
+/// The longest such length.
+const MAX_LENGTH: usize = 1_000;
+
+/// Why a function may not be called so, if that is the case.
+pub(super) fn callable(function: &Function) -> Result<(), String> {
+    let name = function.name.to_string().to_lowercase();
+    known(&name)?;
+    if !LENGTHENING.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let length = match &function.args {
+        FunctionArguments::List(list) => list.args.get(1),
+        _ => None,
+    };
+    let fits = match length {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Ast::Value(literal)))) => match &literal.value {
+            Value::Number(digits, _) => digits.parse::<usize>().is_ok_and(|length| length <= MAX_LENGTH),
+            _ => false,
+        },
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(format!("function `{name}` needs its length as a number up to {MAX_LENGTH}")) }
+}
+
+fn known(name: &str) -> Result<(), String> {
     if FUNCTIONS.by_name.contains_key(name) {
         return Ok(());
     }

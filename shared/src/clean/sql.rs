@@ -9,14 +9,15 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion_common::{DFSchema, DataFusionError};
+use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion_expr::Operator;
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::simplify::SimplifyContext;
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use datafusion_physical_expr::expressions::BinaryExpr;
+use datafusion_physical_expr::expressions::{BinaryExpr, Literal, NegativeExpr};
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion_sql::parser::DFParserBuilder;
@@ -28,12 +29,15 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Token
 
 use crate::dataset::{Position, closest};
 
-use super::functions::{FUNCTIONS, known_function};
+use super::functions::{FUNCTIONS, callable};
 use super::types;
 
 /// The most operators, names, keywords and brackets of one expression: a chain of more could exhaust the stack of the
 /// planner, which recurses. Values in a list do not count.
 const MAX_OPERATIONS: usize = 500;
+
+/// The longest text taken over from a planner's error.
+const MAX_MESSAGE_CHARS: usize = 400;
 
 /// What is wrong with an expression, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +116,7 @@ impl Scope {
         let mut props = ExecutionProps::new();
         props.config_options = Some(FUNCTIONS.options.clone());
         let physical = create_physical_expr(&simplified, &schema, &props, &PhysicalPlanningContext::default())?;
-        let expr = physical.transform_up(checked_arithmetic).data()?;
+        let expr = physical.transform_up(|expr| checked_arithmetic(expr, &self.schema)).data()?;
         let data_type = expr.data_type(&self.schema)?;
         let columns = collect_columns(&expr).iter().map(|column| column.index()).collect();
         Ok(Compiled { expr, data_type, columns })
@@ -202,7 +206,7 @@ impl VisitorMut for Resolver<'_> {
             },
             Ast::Function(function) => {
                 let at = position(function.name.span().start);
-                known_function(&function.name.to_string().to_lowercase()).map_err(|what| Problem { at, what })
+                callable(function).map_err(|what| Problem { at, what })
             }
             _ => Ok(()),
         };
@@ -261,8 +265,9 @@ fn syntax_problem(sql: &str, error: &DataFusionError) -> Problem {
 fn planning_problem(error: &DataFusionError) -> Problem {
     let root = error.find_root();
     let message = root.message();
-    let first_line = message.lines().next().unwrap_or_default();
-    Problem { at: None, what: uncapitalised(first_line.trim_end_matches('.')) }
+    let words: Vec<_> = message.split_whitespace().collect();
+    let cut: String = words.join(" ").chars().take(MAX_MESSAGE_CHARS).collect();
+    Problem { at: None, what: uncapitalised(cut.trim_end_matches('.')) }
 }
 
 fn uncapitalised(text: &str) -> String {
@@ -277,10 +282,21 @@ fn position(location: Location) -> Option<Position> {
     (location.line > 0).then_some(Position { line: location.line, column: location.column })
 }
 
-/// Integer sums that overflow are errors of the row, not other numbers.
-fn checked_arithmetic(expr: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
-    match expr.downcast_ref::<BinaryExpr>() {
-        Some(binary) => Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)))),
-        None => Ok(Transformed::no(expr)),
+/// Integer arithmetic that overflows is an error of the row, not another number.
+fn checked_arithmetic(
+    expr: Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        return Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true))));
     }
+    if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
+        let data_type = negative.arg().data_type(schema)?;
+        if data_type.is_integer() {
+            let zero = Arc::new(Literal::new(ScalarValue::new_zero(&data_type)?));
+            let difference = BinaryExpr::new(zero, Operator::Minus, Arc::clone(negative.arg()));
+            return Ok(Transformed::yes(Arc::new(difference.with_fail_on_overflow(true))));
+        }
+    }
+    Ok(Transformed::no(expr))
 }

@@ -200,3 +200,51 @@ fn slots_under_a_null_may_hold_anything() {
     let view = StringViewArray::from(vec![None, Some("a string longer than twelve bytes")]);
     assert_eq!(outcome(&array(view), "string"), ["∅", "a string longer than twelve bytes"]);
 }
+
+#[test]
+fn no_value_makes_a_cast_panic_or_fail() {
+    use arrow::datatypes::TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    let zoned = |unit| DataType::Timestamp(unit, Some("America/New_York".into()));
+    let naive = |unit| DataType::Timestamp(unit, None);
+    let mut types = vec![DataType::Boolean, DataType::Utf8, DataType::Binary, DataType::Date32, DataType::Float16];
+    types.extend([DataType::Float32, DataType::Float64, DataType::Decimal128(38, 10), DataType::Decimal128(5, 5)]);
+    types.extend([DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64, DataType::Date64]);
+    types.extend([DataType::UInt8, DataType::UInt16, DataType::UInt32, DataType::UInt64]);
+    types.extend([Second, Millisecond, Microsecond, Nanosecond].map(naive));
+    types.extend([Second, Millisecond, Microsecond, Nanosecond].map(zoned));
+    types.extend([DataType::Time32(Second), DataType::Time32(Millisecond)]);
+    types.extend([DataType::Time64(Microsecond), DataType::Time64(Nanosecond)]);
+    let edges = [i64::MIN, i64::MIN + 1, -86_401, -1, 0, 1, 86_400, i64::MAX];
+    let small = [i32::MIN, -1, 0, 86_400, i32::MAX];
+    let texts = [
+        "9223372036854775808",
+        "-1e-400",
+        "9999999999-01-01",
+        "262143-12-31T23:59:59",
+        "\u{0}",
+        "1e38",
+        "24:00:00",
+        "-0",
+    ];
+    let seeds = [
+        array(Int64Array::from(edges.to_vec())),
+        array(Int32Array::from(small.to_vec())),
+        floats(&[f64::MIN, f64::MAX, f64::NAN, f64::NEG_INFINITY, 5e-324, -0.0]),
+        strings(&texts),
+    ];
+    let mut planned = 0;
+    for seed in &seeds {
+        for from in &types {
+            let Ok(source) = cast(seed, from) else { continue };
+            for to in &types {
+                let Ok(plan) = Cast::plan(from, to) else { continue };
+                planned += 1;
+                let (found, lost) = plan.apply(&source).unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
+                assert_eq!((found.len(), found.data_type()), (source.len(), to));
+                let lost = lost.map_or(0, |lost| lost.count_set_bits());
+                assert_eq!(found.null_count(), source.null_count() + lost, "{from} to {to}");
+            }
+        }
+    }
+    assert!(planned > 1_000, "{planned}");
+}
