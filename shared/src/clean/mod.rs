@@ -29,6 +29,7 @@ mod check;
 mod column;
 mod drift;
 mod evaluate;
+mod functions;
 mod numeric;
 mod program;
 mod quarantine;

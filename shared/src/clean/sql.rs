@@ -5,22 +5,16 @@
 //! refused, or the same source would not give the same bytes. As in PostgreSQL, NaN equals itself and is above every
 //! number, and -0.0 equals 0.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion_common::{DFSchema, DataFusionError, TableReference};
+use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::simplify::SimplifyContext;
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
-use datafusion_functions::core::planner::CoreFunctionPlanner;
-use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
-use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_physical_expr::expressions::BinaryExpr;
 use datafusion_physical_expr::utils::collect_columns;
@@ -34,6 +28,7 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Token
 
 use crate::dataset::{Position, closest};
 
+use super::functions::{FUNCTIONS, known_function};
 use super::types;
 
 /// The most operators, names, keywords and brackets of one expression: a chain of more could exhaust the stack of the
@@ -218,22 +213,6 @@ impl VisitorMut for Resolver<'_> {
     }
 }
 
-fn known_function(name: &str) -> Result<(), String> {
-    if FUNCTIONS.by_name.contains_key(name) {
-        return Ok(());
-    }
-    if FUNCTIONS.unstable.contains(name) {
-        return Err(format!(
-            "function `{name}` gives another answer each time, and the same source must give the same bytes: use a column of the source"
-        ));
-    }
-    let hint = match closest(name, FUNCTIONS.by_name.keys().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "scalar functions of DataFusion are known here, aggregates are not".to_owned(),
-    };
-    Err(format!("unknown function `{name}`: {hint}"))
-}
-
 fn parse(sql: &str) -> Result<Ast, Problem> {
     let parsed = tokens(sql)
         .and_then(|tokens| DFParserBuilder::new(tokens).build()?.parse_into_expr())
@@ -303,89 +282,5 @@ fn checked_arithmetic(expr: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn
     match expr.downcast_ref::<BinaryExpr>() {
         Some(binary) => Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)))),
         None => Ok(Transformed::no(expr)),
-    }
-}
-
-/// The functions that expressions may call.
-struct Functions {
-    by_name: BTreeMap<String, Arc<ScalarUDF>>,
-    /// Known, and refused: another answer each time.
-    unstable: BTreeSet<String>,
-    planners: Vec<Arc<dyn ExprPlanner>>,
-    options: Arc<ConfigOptions>,
-}
-
-static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
-    let mut by_name = BTreeMap::new();
-    let mut unstable = BTreeSet::new();
-    for function in datafusion_functions::all_default_functions() {
-        let names = std::iter::once(function.name().to_owned()).chain(function.aliases().iter().cloned());
-        for name in names {
-            if function.signature().volatility == Volatility::Immutable {
-                by_name.insert(name, function.clone());
-            } else {
-                unstable.insert(name);
-            }
-        }
-    }
-    Functions {
-        by_name,
-        unstable,
-        planners: vec![
-            Arc::new(CoreFunctionPlanner::default()),
-            Arc::new(DatetimeFunctionPlanner),
-            Arc::new(UnicodeFunctionPlanner),
-        ],
-        options: Arc::new(ConfigOptions::default()),
-    }
-});
-
-impl ContextProvider for Functions {
-    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
-        Err(DataFusionError::Plan(format!("there is no table {name}: an expression sees one row")))
-    }
-
-    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        &self.planners
-    }
-
-    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.by_name.get(&name.to_lowercase()).cloned()
-    }
-
-    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
-        None
-    }
-
-    fn get_aggregate_meta(&self, _name: &str) -> Option<Arc<AggregateUDF>> {
-        None
-    }
-
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
-    }
-
-    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
-        None
-    }
-
-    fn options(&self) -> &ConfigOptions {
-        &self.options
-    }
-
-    fn udf_names(&self) -> Vec<String> {
-        self.by_name.keys().cloned().collect()
-    }
-
-    fn higher_order_function_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
     }
 }

@@ -191,8 +191,10 @@ fn a_dictionary_depends_on_the_rows_and_not_on_the_sources_dictionary() {
     let odd = DictionaryArray::<Int8Type>::try_new(keys, std::sync::Arc::new(values)).unwrap();
     let from_dictionary = clean(rules, &batch([("c", array(odd))])).kept;
     assert_eq!(plain, from_dictionary);
-    let values = plain.column(0).as_dictionary::<Int32Type>().values().clone();
-    assert_eq!(values.as_string::<i32>(), &StringArray::from(vec!["b", "a"]));
+    for kept in [plain, from_dictionary] {
+        let values = kept.column(0).as_dictionary::<Int32Type>().values().clone();
+        assert_eq!(values.as_string::<i32>(), &StringArray::from(vec!["b", "a"]));
+    }
 }
 
 #[test]
@@ -231,6 +233,14 @@ fn a_cast_error_can_become_null_with_a_warning() {
     assert_eq!(cleaned.kept.column(0).as_primitive::<Int32Type>(), &Int32Array::from(vec![Some(1), None]));
     assert_eq!(cleaned.warnings, BTreeMap::from([("cast: n".to_owned(), 1)]));
     assert!(cleaned.reasons.is_empty());
+}
+
+#[test]
+fn a_value_that_became_null_is_null_to_expectations() {
+    let rules = "[schema]\non_cast_error = \"null\"\ncasts = [{ from = \"int64\", to = \"int32\" }]\n\
+                 [[expectations]]\nname = \"n is there\"\nexpr = \"n is not null\"";
+    let cleaned = clean(rules, &batch([("n", ints(vec![1, 1 << 40]))]));
+    assert_eq!(set_aside(&cleaned), [(1, vec!["n is there".to_owned()])]);
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn a_row_whose_value_broke_a_cast_is_not_held_against_expectations_on_it() {
     let rules = "[schema]\ncasts = [{ from = \"int64\", to = \"int32\" }]\n".to_owned()
         + &expectation("n is there", "n is not null", "fail")
         + &expectation("also through others", "twice is not null", "fail")
+        + &expectation("ratio", "10 / coalesce(n, 0) > 0", "quarantine")
         + &expectation("s is not y", "s <> 'y'", "quarantine")
         + "[transform]\ncolumns = [{ name = \"twice\", expr = \"n * 2\" }]";
     let cleaned = clean(&rules, &source);

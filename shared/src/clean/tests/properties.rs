@@ -73,7 +73,7 @@ fn unpacked(batch: &RecordBatch) -> Vec<ArrayRef> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_row_has_one_fate_and_the_batches_make_no_difference(

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{StreamExt, TryStreamExt};
 use parquet::file::metadata::ColumnChunkMetaData;
 
@@ -45,11 +46,15 @@ pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) 
         .filter(|(_, group)| !has_index(group))
         .flat_map(|(index, group)| group.columns().iter().enumerate().map(move |(column, chunk)| (index, column, chunk)))
         .collect();
-    let walks = chunks.into_iter().map(|(index, column, chunk)| async move {
-        let rows = footer.row_groups.get(index).copied().unwrap_or(0);
-        let pages = Walk::new(source, index, chunk, rows).run().await?;
-        Ok::<_, Error>((index, column, pages))
+    let walks = chunks.into_iter().map(|(index, column, chunk)| {
+        async move {
+            let rows = footer.row_groups.get(index).copied().unwrap_or(0);
+            let pages = Walk::new(source, index, chunk, rows).run().await?;
+            Ok::<_, Error>((index, column, pages))
+        }
+        .boxed()
     });
+    let walks: Vec<_> = walks.collect();
     let mut walked = futures::stream::iter(walks).buffer_unordered(CONCURRENT_COLUMNS);
     let mut map = PageMap::default();
     let mut total = 0usize;
