@@ -61,6 +61,11 @@ impl Engine {
         Self { ctx, work, finalize, workers }
     }
 
+    /// Slices in hand at once.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// Works until no message is left, or Ctrl-C. Then what is in hand is dropped: none of it is visible, and the
     /// ledger knows what is missing.
     pub async fn drain(&self, runs: usize) -> Result<Drained, Fault> {
