@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::operation::RequestId;
 use aws_sdk_sqs::types::{QueueAttributeName, BatchResultErrorEntry, SendMessageBatchRequestEntry};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Queue;
-use crate::storage::backoff::Pauses;
+use crate::storage::aws::{Pauses, causes};
 use crate::{Error, Result};
 
 /// Entries that one `SendMessageBatch` takes.
@@ -66,9 +66,12 @@ impl SqsQueue {
         match request.send().await {
             Ok(answer) => Ok(answer.failed),
             Err(error) => {
-                let code = error.code().unwrap_or("no error code").to_owned();
-                let request_id = error.request_id().unwrap_or("unknown").to_owned();
-                Err(self.error(format!("{code}: {} (request id {request_id})", DisplayErrorContext(&error))))
+                let words = match (error.code(), error.message()) {
+                    (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
+                    (None, _) => causes(&error),
+                };
+                let request_id = error.request_id().unwrap_or("unknown");
+                Err(self.error(format!("{words} (request id {request_id})")))
             }
         }
     }

@@ -5,7 +5,7 @@
 //! `tests/` runs against all of them.
 
 #[cfg(feature = "aws")]
-pub(crate) mod backoff;
+pub(crate) mod aws;
 mod etag;
 pub mod local;
 pub mod memory;

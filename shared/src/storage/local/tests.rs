@@ -118,7 +118,7 @@ async fn garbage_of_killed_processes_is_collected_and_what_is_in_use_is_not() {
 
     tokio::time::sleep(Duration::from_millis(20)).await;
     let all = storage.collect_garbage(Duration::ZERO).await.unwrap();
-    assert_eq!(all, Collected { temporary: 1, uploads: 2, markers: 1 };
+    assert_eq!(all, Collected { temporary: 1, uploads: 2, markers: 1 });
     assert!(names(&storage.root.own(keys::UPLOADS)).is_empty());
     assert!(names(&storage.root.own(keys::TMP)).is_empty());
     assert_eq!(storage.complete_upload("open", &open, &parts).await.unwrap(), CompleteOutcome::Gone);

@@ -26,7 +26,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
@@ -34,7 +34,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, EncodingType};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::backoff::Pauses;
+use super::aws::{Pauses, causes};
 use super::{
     AbortOutcome, CompleteOutcome, DeleteOutcome, Object, ObjectMeta, ObjectVersion, Page, PutIf, PutOutcome, Storage,
     StorageError, StorageResult, UploadedPart, bad_part_number, beyond_end, too_large,
@@ -145,7 +145,7 @@ impl S3Storage {
         }
         match answer.body.collect().await {
             Ok(body) => Ok(cut(&body.into_bytes(), start, end)),
-            Err(cut) => Ok(Err(format!("{}", DisplayErrorContext(cut)))),
+            Err(cut) => Ok(Err(causes(&cut))),
         }
     }
 }
@@ -182,7 +182,7 @@ impl Storage for S3Storage {
             match answer.body.collect().await {
                 Ok(body) => return Ok(Some(Object { meta, bytes: body.into_bytes() })),
                 Err(cut) if !pauses.pause().await => {
-                    return Err(self.problem("get", key, format!("{}", DisplayErrorContext(cut))));
+                    return Err(self.problem("get", key, causes(&cut)));
                 }
                 Err(_) => {}
             }

@@ -1,5 +1,6 @@
-//! Pauses between attempts.
+//! What the AWS backends share: pauses between attempts, and errors in words.
 
+use std::error::Error;
 use std::time::Duration;
 
 /// The first pause between attempts; each later one is twice as long.
@@ -29,4 +30,16 @@ impl Pauses {
         self.next *= 2;
         true
     }
+}
+
+/// An error and what caused it, without the request and response that its debug form holds.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
 }
