@@ -280,3 +280,72 @@ fn rows_are_numbered_in_the_source_and_a_batch_of_another_schema_is_refused() {
     let other = batch([("n", array(StringArray::from(vec!["1"])))]);
     assert!(matches!(cleaner.clean(&other, 0), Err(crate::Error::Source { .. })));
 }
+
+#[test]
+fn a_rule_names_a_logical_type_however_the_source_stores_it() {
+    use arrow::datatypes::TimeUnit::{Microsecond, Nanosecond};
+    let dictionary = |values| DataType::Dictionary(Box::new(DataType::UInt8), Box::new(values));
+    let cases: [(&str, &[DataType], &[DataType]); 7] = [
+        (
+            "string",
+            &[DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View, dictionary(DataType::LargeUtf8)],
+            &[DataType::Binary, dictionary(DataType::Int64)],
+        ),
+        ("dictionary", &[dictionary(DataType::Utf8)], &[DataType::Utf8, dictionary(DataType::Int64)]),
+        ("binary", &[DataType::LargeBinary, DataType::BinaryView, DataType::FixedSizeBinary(4)], &[DataType::Utf8]),
+        (
+            "decimal(9, 2)",
+            &[DataType::Decimal32(9, 2), DataType::Decimal128(9, 2), DataType::Decimal256(9, 2)],
+            &[DataType::Decimal128(9, 3), DataType::Decimal256(40, 2)],
+        ),
+        ("date", &[DataType::Date32, DataType::Date64], &[DataType::Int32]),
+        (
+            "timestamp",
+            &[DataType::Timestamp(Microsecond, None)],
+            &[DataType::Timestamp(Nanosecond, None), DataType::Timestamp(Microsecond, Some("UTC".into()))],
+        ),
+        ("int64", &[DataType::Int64], &[DataType::Int32, DataType::UInt64, DataType::Null]),
+    ];
+    for (from, same, others) in cases {
+        let declared: crate::dataset::ColumnType = from.parse().unwrap();
+        assert!(same.iter().all(|found| super::super::types::matches(&declared, found)), "{from}");
+        assert!(!others.iter().any(|found| super::super::types::matches(&declared, found)), "{from}");
+    }
+}
+
+#[test]
+fn a_null_or_a_value_outside_the_list_can_fail_the_run_too() {
+    let contract = "[schema]\non_cast_error = \"fail\"\ncolumns = [{ name = \"c\", type = \"string\", nullable = false, values = [\"A\"] }]";
+    let text = |value| contract_error(contract, &batch([("c", array(StringArray::from(vec![Some("A"), value])))]));
+    let row = "s3://trips/a.parquet: column `c`, row 1: ";
+    assert_eq!(text(Some("x")), format!("{row}value \"x\" is not among the values allowed"));
+    assert_eq!(text(None), format!("{row}a null, which the column does not allow"));
+}
+
+#[test]
+fn the_drift_that_the_months_show_comes_out_as_one_schema() {
+    let contract = "[schema]\ncolumns = [\n\
+        { name = \"airport_fee\", type = \"float32\", aliases = [\"Airport_fee\"] },\n\
+        { name = \"hvfhs_license_num\", type = \"string\" },\n\
+        { name = \"PULocationID\", type = \"int32\" },\n\
+        { name = \"cbd_congestion_fee\", type = \"float32\", default = 0.0 },\n]";
+    let months = [
+        batch([
+            ("hvfhs_license_num", array(StringArray::from(vec!["HV0003"]))),
+            ("PULocationID", ints(vec![1])),
+            ("airport_fee", array(NullArray::new(1))),
+        ]),
+        batch([
+            ("hvfhs_license_num", array(LargeStringArray::from(vec!["HV0003"]))),
+            ("PULocationID", array(Int32Array::from(vec![1]))),
+            ("Airport_fee", array(Float64Array::from(vec![None]))),
+            ("cbd_congestion_fee", array(Float64Array::from(vec![0.0]))),
+        ]),
+        batch([
+            ("HVFHS_License_Num", array(StringArray::from(vec!["HV0003"]))),
+            ("pulocationid", array(Float64Array::from(vec![1.0]))),
+        ]),
+    ];
+    let kept: Vec<_> = months.iter().map(|month| clean(contract, month).kept).collect();
+    assert!(kept.iter().all(|month| month == &kept[0] && month.num_rows() == 1));
+}
