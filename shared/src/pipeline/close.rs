@@ -64,15 +64,20 @@ pub(crate) fn pending(records: &[Stamped<SliceRecord>]) -> impl Iterator<Item = 
 /// Aborts every upload that the records name. What is gone already is fine.
 pub(crate) async fn abort_all<'a>(ctx: &Context, pending: impl Iterator<Item = &'a PendingPart>) -> Result<()> {
     let sink = ctx.ledger.sink();
-    let aborts = pending.map(|part| {
-        async move { Ok(sink.abort_upload(&part.upload.key, &part.upload.upload_id).await?) }.boxed()
-    });
+    let aborts = pending
+        .map(|part| async move { Ok(sink.abort_upload(&part.upload.key, &part.upload.upload_id).await?) }.boxed());
     at_once(aborts).await?;
     Ok(())
 }
 
 /// An outcome with nothing in it but who and how.
-pub(crate) fn bare_outcome(ctx: &Context, run: &Run, plan: Option<&Plan>, status: Status, error: Option<Failure>) -> Outcome {
+pub(crate) fn bare_outcome(
+    ctx: &Context,
+    run: &Run,
+    plan: Option<&Plan>,
+    status: Status,
+    error: Option<Failure>,
+) -> Outcome {
     let now_ms = ctx.now_ms();
     Outcome {
         format: FORMAT,

@@ -315,7 +315,12 @@ pub(crate) async fn delete_left(ctx: &Context, left: &[Left]) -> Result<()> {
 }
 
 /// Closes a run that set too much aside: its quarantine is shown, its parts are not.
-async fn fail_showing(ctx: &Context, plan: &Plan, records: &[Stamped<SliceRecord>], failure: Failure) -> Result<Outcome> {
+async fn fail_showing(
+    ctx: &Context,
+    plan: &Plan,
+    records: &[Stamped<SliceRecord>],
+    failure: Failure,
+) -> Result<Outcome> {
     let quarantine = records.iter().flat_map(|record| match &record.value.result {
         SliceResult::Done(done) => done.quarantine.iter().collect::<Vec<_>>(),
         SliceResult::Failed(_) => Vec::new(),

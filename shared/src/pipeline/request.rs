@@ -2,10 +2,10 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::Context;
 use super::check::Answer;
 use super::finalize::delete_left;
 use super::open::{Eagerness, is_published, open, open_incremental, source_of};
-use super::Context;
 use crate::dataset::Dataset;
 use crate::event::{Intent, Request};
 use crate::ledger::identity::{Purpose, Run, Source};
@@ -80,7 +80,9 @@ async fn relist(
 /// version ids.
 pub async fn listed(ctx: &Context, dataset: &Dataset, asked: &Request) -> Result<Vec<Source>> {
     let Some((bucket, prefix)) = dataset.source_root() else {
-        return Err(Error::Dataset("source.uri is not set, so there is nothing to list: set it, or name sources".into()));
+        return Err(Error::Dataset(
+            "source.uri is not set, so there is nothing to list: set it, or name sources".into(),
+        ));
     };
     let pattern = asked.pattern.as_deref().map(glob).transpose()?;
     let window = asked.modified_within.or(match asked.intent {

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_sdk_sqs::config::http::HttpResponse;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::RequestId;
-use aws_sdk_sqs::types::{QueueAttributeName, BatchResultErrorEntry, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{BatchResultErrorEntry, QueueAttributeName, SendMessageBatchRequestEntry};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Queue;
@@ -65,14 +66,7 @@ impl SqsQueue {
         let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
         match request.send().await {
             Ok(answer) => Ok(answer.failed),
-            Err(error) => {
-                let words = match (error.code(), error.message()) {
-                    (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
-                    (None, _) => causes(&error),
-                };
-                let request_id = error.request_id().unwrap_or("unknown");
-                Err(self.error(format!("{words} (request id {request_id})")))
-            }
+            Err(error) => Err(self.error(described(&error))),
         }
     }
 
@@ -92,13 +86,25 @@ impl Queue for SqsQueue {
     async fn waiting(&self) -> Result<u64> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
         let request = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
-        let answer = request.send().await.map_err(|error| self.error(format!("{}", DisplayErrorContext(&error))))?;
+        let answer = request.send().await.map_err(|error| self.error(described(&error)))?;
         let number = answer.attributes().and_then(|attributes| attributes.get(&name)).map(|number| number.parse());
         match number {
             Some(Ok(number)) => Ok(number),
             _ => Err(self.error("the answer tells no number of messages".to_owned())),
         }
     }
+}
+
+/// SQS's own words about a call that failed, or else what went wrong on the way to it.
+fn described<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let words = match (error.code(), error.message()) {
+        (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
+        (None, _) => causes(error),
+    };
+    format!("{words} (request id {})", error.request_id().unwrap_or("unknown"))
 }
 
 /// The positions of the bodies, in batches that SQS takes. A body above the batch limit goes alone.

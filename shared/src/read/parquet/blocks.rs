@@ -131,12 +131,7 @@ impl Blocks {
             closed: false,
             failure: None,
         };
-        Self {
-            ranges: plan.blocks.clone(),
-            state: Mutex::new(state),
-            arrived: Condvar::new(),
-            moved: Notify::new(),
-        }
+        Self { ranges: plan.blocks.clone(), state: Mutex::new(state), arrived: Condvar::new(), moved: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

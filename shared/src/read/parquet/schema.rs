@@ -126,4 +126,3 @@ fn plain(value: &DataType) -> DataType {
         other => other.clone(),
     }
 }
-

@@ -96,11 +96,7 @@ impl<'a> Compact<'a> {
             return Ok(None);
         }
         let delta = i16::from(head >> 4);
-        let id = if delta != 0 {
-            last.checked_add(delta)
-        } else {
-            i16::try_from(self.signed()?).ok()
-        };
+        let id = if delta != 0 { last.checked_add(delta) } else { i16::try_from(self.signed()?).ok() };
         let id = id.ok_or(Problem::Malformed("a field number of more than 16 bits"))?;
         Ok(Some(Field { id, kind }))
     }
@@ -251,13 +247,9 @@ pub(super) fn page_header(bytes: &[u8]) -> Read<PageHeader> {
         2 => PageKind::Dictionary { values: count(entries)? },
         _ => PageKind::Other,
     };
-    let header_bytes = u32::try_from(bytes.len() - input.rest.len()).map_err(|_| Problem::Malformed("a huge header"))?;
-    Ok(PageHeader {
-        kind,
-        header_bytes,
-        compressed_bytes: size(compressed)?,
-        uncompressed_bytes: size(uncompressed)?,
-    })
+    let header_bytes =
+        u32::try_from(bytes.len() - input.rest.len()).map_err(|_| Problem::Malformed("a huge header"))?;
+    Ok(PageHeader { kind, header_bytes, compressed_bytes: size(compressed)?, uncompressed_bytes: size(uncompressed)? })
 }
 
 /// One entry of an offset index, as found: offset, size with header, first row.

@@ -44,7 +44,9 @@ pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) 
     let groups = cut.into_iter().filter_map(|index| Some((index, footer.metadata.row_groups().get(index)?)));
     let chunks: Vec<_> = groups
         .filter(|(_, group)| !has_index(group))
-        .flat_map(|(index, group)| group.columns().iter().enumerate().map(move |(column, chunk)| (index, column, chunk)))
+        .flat_map(|(index, group)| {
+            group.columns().iter().enumerate().map(move |(column, chunk)| (index, column, chunk))
+        })
         .collect();
     let walks = chunks.into_iter().map(|(index, column, chunk)| {
         async move {
