@@ -3,6 +3,7 @@
 pub mod parquet;
 mod source;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::indexing_slicing)]
 pub(crate) mod testing;
 
 pub use source::SourceFile;

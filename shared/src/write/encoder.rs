@@ -23,6 +23,8 @@ use super::PartOptions;
 
 /// The column writers decide where a page ends after each run of rows they are given, so they are always given as many.
 const ENCODE_ROWS: usize = 32_768;
+/// A page holds at most so many rows.
+const PAGE_ROWS: usize = ENCODE_ROWS / 2;
 /// Wide rows are encoded before so many are gathered.
 const GATHERED_BYTES: usize = 128 << 20;
 
@@ -37,6 +39,7 @@ pub(super) struct Encoder<W: Write + Send> {
     /// Rows not yet encoded, fewer than [`ENCODE_ROWS`].
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
+    gathered_bytes: usize,
     group_rows: u64,
     row_groups: Vec<u64>,
 }
@@ -58,6 +61,7 @@ impl<W: Write + Send> Encoder<W> {
             columns: Vec::new(),
             gathered: Vec::new(),
             gathered_rows: 0,
+            gathered_bytes: 0,
             group_rows: 0,
             row_groups: Vec::new(),
         })
@@ -76,10 +80,12 @@ impl<W: Write + Send> Encoder<W> {
         let mut start = 0;
         while start < batch.num_rows() {
             let count = (ENCODE_ROWS - self.gathered_rows).min(batch.num_rows() - start);
-            self.gathered.push(batch.slice(start, count));
+            let rows = batch.slice(start, count);
+            self.gathered_bytes = self.gathered_bytes.saturating_add(bytes_of(&rows)?);
             self.gathered_rows += count;
+            self.gathered.push(rows);
             start += count;
-            if self.gathered_rows >= ENCODE_ROWS || self.is_wide(&batch) {
+            if self.gathered_rows >= ENCODE_ROWS || self.gathered_bytes > GATHERED_BYTES {
                 self.encode()?;
             }
         }
@@ -112,15 +118,10 @@ impl<W: Write + Send> Encoder<W> {
         Ok(self.row_groups)
     }
 
-    /// Whether what is gathered, judged by the batch it came in, is more than memory should hold twice.
-    fn is_wide(&self, batch: &RecordBatch) -> bool {
-        let row_bytes = batch.get_array_memory_size() / batch.num_rows().max(1);
-        row_bytes.saturating_mul(self.gathered_rows) > GATHERED_BYTES
-    }
-
     fn encode(&mut self) -> Result<()> {
         let gathered = std::mem::take(&mut self.gathered);
         self.gathered_rows = 0;
+        self.gathered_bytes = 0;
         let batch = match gathered.as_slice() {
             [] => return Ok(()),
             [only] => only.clone(),
@@ -141,6 +142,12 @@ impl<W: Write + Send> Encoder<W> {
         self.group_rows += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         Ok(())
     }
+}
+
+/// Bytes that the rows themselves take, not the buffers that they are slices of.
+fn bytes_of(rows: &RecordBatch) -> Result<usize> {
+    let sizes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    Ok(sizes.sum::<std::result::Result<usize, _>>()?)
 }
 
 /// Does `work` on up to `threads` threads, this one among them; the results come in the order of the work.
@@ -183,7 +190,11 @@ fn properties(schema: &Schema, options: &PartOptions) -> Result<WriterProperties
         .set_created_by(format!("rowmill {}", env!("CARGO_PKG_VERSION")))
         .set_key_value_metadata((!metadata.is_empty()).then_some(metadata))
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(None);
+        .set_max_row_group_row_count(None)
+        // The column writers look for a page's end after so many rows where a column may hold nulls, and after so many
+        // where it happens to hold none, which concatenation can change: the same number, or the bytes would differ.
+        .set_write_batch_size(PAGE_ROWS)
+        .set_data_page_row_count_limit(PAGE_ROWS);
     let parquet = ArrowSchemaConverter::new().convert(schema)?;
     for column in parquet.columns() {
         builder = encode_column(builder, column);

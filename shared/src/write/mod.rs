@@ -5,6 +5,9 @@ mod encoder;
 #[cfg(feature = "process")]
 mod part;
 mod pending;
+#[cfg(all(test, feature = "process"))]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_wrap)]
+mod tests;
 mod upload;
 
 #[cfg(feature = "process")]

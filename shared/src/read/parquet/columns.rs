@@ -10,8 +10,10 @@ use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
+use parquet::schema::types::ColumnDescPtr;
 
 use super::blocks::{Blocks, Placed};
+use super::delta;
 use super::pages::KnownPages;
 use super::thrift::{self, PageKind, Problem};
 
@@ -23,6 +25,9 @@ const MAX_RATIO: u64 = 10_000;
 /// A page header is at most this long: its statistics hold a value or two.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 
+/// The pieces of each chunk, by row group index and leaf column.
+pub(super) type PlacedChunks = Arc<Mutex<HashMap<(usize, usize), Vec<Placed>>>>;
+
 /// The row groups that a slice touches.
 pub(super) struct SliceGroups {
     pub metadata: Arc<ParquetMetaData>,
@@ -31,7 +36,7 @@ pub(super) struct SliceGroups {
     pub pages: Arc<KnownPages>,
     pub blocks: Arc<Blocks>,
     /// The pieces of each chunk; taken when the chunk is opened.
-    pub chunks: Arc<Mutex<HashMap<(usize, usize), Vec<Placed>>>>,
+    pub chunks: PlacedChunks,
 }
 
 impl RowGroups for SliceGroups {
@@ -66,7 +71,7 @@ struct Chunks {
     metadata: Arc<ParquetMetaData>,
     pages: Arc<KnownPages>,
     blocks: Arc<Blocks>,
-    chunks: Arc<Mutex<HashMap<(usize, usize), Vec<Placed>>>>,
+    chunks: PlacedChunks,
 }
 
 impl Chunks {
@@ -90,7 +95,7 @@ impl Chunks {
         let rows = usize::try_from(group.num_rows())?;
         let locations = locations.map(|locations| locations.as_ref().clone());
         let inner = SerializedPageReader::new(Arc::new(bytes), chunk, rows, locations).map_err(at(&place))?;
-        Ok(Box::new(NamedPages { inner, place }))
+        Ok(Box::new(NamedPages { inner, place, column: chunk.column_descr_ptr() }))
     }
 }
 
@@ -113,6 +118,7 @@ fn at(place: &str) -> impl Fn(ParquetError) -> ParquetError {
     move |error| match error {
         ParquetError::External(inner) => ParquetError::External(inner),
         ParquetError::General(text) => ParquetError::General(format!("{place}: {text}")),
+        ParquetError::EOF(text) => ParquetError::General(format!("{place}: {text}")),
         other => ParquetError::General(format!("{place}: {other}")),
     }
 }
@@ -121,11 +127,16 @@ fn at(place: &str) -> impl Fn(ParquetError) -> ParquetError {
 struct NamedPages {
     inner: SerializedPageReader<ColumnBytes>,
     place: String,
+    column: ColumnDescPtr,
 }
 
 impl PageReader for NamedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        self.inner.get_next_page().map_err(at(&self.place))
+        let page = self.inner.get_next_page().map_err(at(&self.place))?;
+        if let Some(page) = &page {
+            delta::check(page, &self.column).map_err(|claim| at(&self.place)(ParquetError::General(claim)))?;
+        }
+        Ok(page)
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
@@ -216,7 +227,7 @@ impl ColumnBytes {
                 return Err(beyond());
             }
             let wanted = (length - whole.len()).min(next.len());
-            whole.extend_from_slice(&next[..wanted]);
+            whole.extend_from_slice(&next.slice(..wanted));
         }
         Ok(whole.freeze())
     }
@@ -314,7 +325,9 @@ pub(super) struct HeaderRead(Bytes);
 impl Read for HeaderRead {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = buffer.len().min(self.0.len());
-        self.0.copy_to_slice(&mut buffer[..count]);
+        if let Some(head) = buffer.get_mut(..count) {
+            self.0.copy_to_slice(head);
+        }
         Ok(count)
     }
 }

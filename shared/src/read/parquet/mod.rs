@@ -6,10 +6,15 @@
 
 mod blocks;
 mod columns;
+mod delta;
 mod footer;
 mod pages;
 mod schema;
 mod slice;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+mod tests;
 mod thrift;
 mod walk;
 

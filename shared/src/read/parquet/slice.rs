@@ -23,6 +23,9 @@ const STRETCH_BYTES: u64 = 4 << 20;
 /// A batch holds no more than about this many bytes, as far as the footer tells.
 const BATCH_BYTES: u64 = 64 << 20;
 
+/// What Arrow and Parquet put in front of an error's text.
+const LAYERS: [&str; 4] = ["Parquet argument error: ", "Parquet error: ", "External: ", "EOF: "];
+
 /// How a slice is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOptions {
@@ -284,6 +287,12 @@ impl Decode {
     }
 
     fn damaged(&self, problem: &dyn std::fmt::Display) -> Error {
-        self.source.error(format!("{problem}: the file is damaged, deliver it again"))
+        // The layers below each put their name in front.
+        let text = problem.to_string();
+        let mut rest = text.as_str();
+        while let Some(inner) = LAYERS.iter().find_map(|layer| rest.strip_prefix(layer)) {
+            rest = inner;
+        }
+        self.source.error(format!("{rest}: the file is damaged, deliver it again"))
     }
 }

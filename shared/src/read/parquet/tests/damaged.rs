@@ -1,0 +1,97 @@
+//! Files that are not what they claim.
+
+use rstest::rstest;
+
+use super::*;
+use crate::read::testing::OneFile;
+
+const PLACE: &str = "test://bucket/in/a file.parquet: ";
+
+async fn told(bytes: impl Into<Bytes>) -> String {
+    let (_, source) = OneFile::new(bytes).source();
+    problem(&read_all(&source, 300, &ReadOptions::default()).await.unwrap_err()).replace(PLACE, "")
+}
+
+#[rstest]
+#[case::empty(b"", "empty file: 0 bytes: deliver it again")]
+#[case::tiny(b"PAR1", "not a Parquet file: only 4 bytes: deliver it again")]
+#[case::csv(b"a,b,c\n1,2,3\n4,5,6\n", "not a Parquet file: no PAR1 at the end: check the dataset's source.format")]
+#[case::truncated(
+    b"PAR1 and then some, but not all",
+    "truncated: it starts as Parquet but there is no PAR1 at the end: deliver the whole file again"
+)]
+#[case::encrypted(b"PARE        \x04\0\0\0PARE", "encrypted: not supported: deliver it without encryption")]
+#[case::footer_length(
+    b"PAR1\0\0\0\0\xff\xff\xff\x7fPAR1",
+    "the footer claims 2147483647 bytes of a file of 16: it is damaged or cut short, deliver it again"
+)]
+#[case::footer(
+    b"PAR1\x0f\x0f\x0f\x0f\x04\0\0\0PAR1",
+    "the footer cannot be read: a type that the protocol does not have: the file is damaged, deliver it again"
+)]
+#[case::no_footer(
+    b"PAR1\x04\0\0\0\0\0\0\0PAR1",
+    "the footer cannot be read: it ends too early: the file is damaged, deliver it again"
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_parquet_file_is_told_in_plain_words(#[case] bytes: &'static [u8], #[case] message: &str) {
+    assert_eq!(told(bytes).await, message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_cut_anywhere_is_an_error_and_never_rows() {
+    let whole = file(&Layout { row_groups: vec![300, 200], ..Layout::default() });
+    for length in (0..whole.len()).step_by(37) {
+        told(whole.slice(..length)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_page_names_its_row_group_and_column() {
+    let layout = Layout { row_groups: vec![500, 500], codec: Compression::SNAPPY, ..Layout::default() };
+    let whole = file(&layout);
+    let (_, source) = OneFile::new(whole.clone()).source();
+    let footer = Footer::read(&source).await.unwrap();
+    let chunk = footer.metadata.row_group(1).column(3).byte_range();
+    let mut bytes = whole.to_vec();
+    bytes[(chunk.0 + 2) as usize..(chunk.0 + chunk.1 - 2) as usize].fill(0xff);
+    let message = told(bytes).await;
+    assert!(message.starts_with("row group 1, column \"text\": "), "{message}");
+}
+
+/// Deterministic noise.
+fn noise(seed: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), |state| {
+        let mut next = *state;
+        next ^= next << 13;
+        next ^= next >> 7;
+        next ^= next << 17;
+        Some(next)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_turned_at_random_give_rows_or_an_error_and_never_a_panic() {
+    for (index, layout) in [
+        Layout { row_groups: vec![400, 300], nested: true, codec: Compression::UNCOMPRESSED, ..Layout::default() },
+        Layout { row_groups: vec![400], offset_index: false, dictionary: false, version_2: true, ..Layout::default() },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let whole = file(&layout);
+        for round in 0..150u64 {
+            let mut bytes = whole.to_vec();
+            let mut noise = noise(round * 2 + index as u64 + 1).map(|value| value as usize);
+            for _ in 0..=round % 4 {
+                let at = noise.next().unwrap() % bytes.len();
+                bytes[at] = noise.next().unwrap() as u8;
+            }
+            let (_, source) = OneFile::new(bytes).source();
+            match read_all(&source, 150, &ReadOptions::default()).await {
+                Ok(_) | Err(Error::Source { .. } | Error::Limit { .. }) => {}
+                Err(other) => panic!("round {round}: {other:?}"),
+            }
+        }
+    }
+}
