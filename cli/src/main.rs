@@ -11,6 +11,7 @@ mod engine;
 mod estimate;
 mod fault;
 mod history;
+mod ingest;
 mod location;
 mod progress;
 mod redrive;
@@ -24,6 +25,7 @@ mod sources;
 mod stack;
 mod stores;
 mod trigger;
+mod types;
 
 use std::io::Write;
 use std::process::exit;

@@ -137,7 +137,10 @@ mod tests {
     #[test]
     fn figures_are_grouped_by_three() {
         assert_eq!([count(0), count(999), count(1_000), count(1_048_576)], ["0", "999", "1,000", "1,048,576"]);
-        assert_eq!([bytes(999), bytes(1_500), bytes(999_949), bytes(2_000_000_000)], ["999 B", "1.5 kB", "1.0 MB", "2.0 GB"]);
+        assert_eq!(
+            [bytes(999), bytes(1_500), bytes(999_949), bytes(2_000_000_000)],
+            ["999 B", "1.5 kB", "1.0 MB", "2.0 GB"]
+        );
     }
 
     #[test]

@@ -54,14 +54,11 @@ impl Sink {
         let sink = Self::open(name, stores).await?;
         let path = sink.place.path();
         if sink.local.is_some() && !std::path::Path::new(&path).is_dir() {
-            return Err(Fault::usage(format!("sink {path}: no such folder: name the --sink that `rowmill run` wrote to")));
+            return Err(Fault::usage(format!(
+                "sink {path}: no such folder: name the --sink that `rowmill run` wrote to"
+            )));
         }
         Ok(sink)
-    }
-
-    /// A folder of the sink as a person names it.
-    pub fn shown(&self, folder: &str) -> String {
-        crate::location::shown(&self.storage.uri(folder)).to_owned()
     }
 
     /// The sink as [`rowmill::dataset::overlap`] takes it.

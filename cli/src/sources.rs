@@ -66,7 +66,8 @@ async fn one(
         let folder = place.folder();
         let fits = |below: &str| below.to_lowercase().ends_with(extension) && !is_hidden(below);
         return below(storage, &place.bucket, &folder, |key| {
-            key.strip_prefix(&folder).is_some_and(|below| fits(below) && pattern.is_none_or(|glob| glob.is_match(below)))
+            key.strip_prefix(&folder)
+                .is_some_and(|below| fits(below) && pattern.is_none_or(|glob| glob.is_match(below)))
         })
         .await;
     }

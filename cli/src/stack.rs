@@ -37,7 +37,8 @@ impl Stack {
         let described = client.describe_stacks().stack_name(name).send().await;
         let described = described.map_err(|error| {
             let problem = aws_sdk_cloudformation::error::DisplayErrorContext(&error);
-            let unknown = error.as_service_error().is_some_and(|service| service.meta().code() == Some("ValidationError"));
+            let unknown =
+                error.as_service_error().is_some_and(|service| service.meta().code() == Some("ValidationError"));
             if unknown {
                 Fault::usage(format!("stack {name}: there is none in this region: check --stack and AWS_REGION"))
             } else {
@@ -46,9 +47,10 @@ impl Stack {
         })?;
         let stack = described.stacks().first();
         let stack = stack.ok_or_else(|| Fault::usage(format!("stack {name}: there is none in this region")))?;
-        let outputs = stack.outputs().iter().filter_map(|output| {
-            Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))
-        });
+        let outputs = stack
+            .outputs()
+            .iter()
+            .filter_map(|output| Some((output.output_key()?.to_owned(), output.output_value()?.to_owned())));
         Ok(Self { name: name.to_owned(), outputs: outputs.collect(), config })
     }
 
@@ -56,7 +58,10 @@ impl Stack {
     pub fn output(&self, key: &str) -> Result<&str, Fault> {
         let value = self.outputs.get(key).map(String::as_str);
         value.ok_or_else(|| {
-            Fault::failed(format!("stack {}: it has no output {key}: is it a Rowmill stack, and up to date?", self.name))
+            Fault::failed(format!(
+                "stack {}: it has no output {key}: is it a Rowmill stack, and up to date?",
+                self.name
+            ))
         })
     }
 
@@ -82,12 +87,14 @@ impl Stack {
             Fault::failed(format!("function {function}: {}", aws_sdk_lambda::error::DisplayErrorContext(&error)))
         })?;
         let body = answered.payload().map(|payload| payload.as_ref()).unwrap_or_default();
-        let answer: Value = serde_json::from_slice(body).unwrap_or_else(|_| {
-            Value::String(String::from_utf8_lossy(body).into_owned())
-        });
+        let answer: Value =
+            serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()));
         if answered.function_error().is_some() {
             let message = answer.get("errorMessage").and_then(Value::as_str).map(str::to_owned);
-            return Err(Fault::failed(format!("function {function}: {}", message.unwrap_or_else(|| answer.to_string()))));
+            return Err(Fault::failed(format!(
+                "function {function}: {}",
+                message.unwrap_or_else(|| answer.to_string())
+            )));
         }
         Ok(answer)
     }

@@ -209,7 +209,11 @@ impl Groups {
 impl Types {
     fn string(self, trips: &[Trip], of: fn(&Trip) -> Option<&'static str>) -> ArrayRef {
         let values = trips.iter().map(of);
-        if self.large_strings { Arc::new(LargeStringArray::from_iter(values)) } else { Arc::new(StringArray::from_iter(values)) }
+        if self.large_strings {
+            Arc::new(LargeStringArray::from_iter(values))
+        } else {
+            Arc::new(StringArray::from_iter(values))
+        }
     }
 
     fn integer(self, trips: &[Trip], of: fn(&Trip) -> i32) -> ArrayRef {

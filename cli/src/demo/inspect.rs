@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use arrow::datatypes::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::fault::Fault;
+use crate::types::type_name;
 
 /// A file's shape.
 #[derive(Debug)]
@@ -33,23 +33,4 @@ pub fn read(path: &Path) -> Result<Inspected, Fault> {
     let columns = fields.map(|field| (field.name().clone(), type_name(field.data_type()))).collect();
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Inspected { file, bytes, row_groups, columns })
-}
-
-/// A type as dataset files write it.
-pub fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Utf8 => "string".to_owned(),
-        DataType::LargeUtf8 => "large_string".to_owned(),
-        DataType::Timestamp(unit, None) => {
-            let unit = match unit {
-                TimeUnit::Second => "s",
-                TimeUnit::Millisecond => "ms",
-                TimeUnit::Microsecond => "us",
-                TimeUnit::Nanosecond => "ns",
-            };
-            format!("timestamp({unit})")
-        }
-        DataType::Dictionary(_, _) => "dictionary".to_owned(),
-        other => other.to_string().to_lowercase(),
-    }
 }

@@ -46,7 +46,14 @@ impl After {
     }
 
     /// Row groups, types, rows, reasons, time.
-    pub fn text(&self, dataset: &Dataset, before: &[Inspected], report: &Report, took: Duration, workers: usize) -> String {
+    pub fn text(
+        &self,
+        dataset: &Dataset,
+        before: &[Inspected],
+        report: &Report,
+        took: Duration,
+        workers: usize,
+    ) -> String {
         let wanted = dataset.spec.output.row_group_rows;
         let mut text = format!("after: row groups of {} rows, less those set aside\n", count(wanted));
         let mut table = shape_table("source");
@@ -102,7 +109,8 @@ impl After {
                 table.row([name.clone(), seen.join(", "), after.clone()]);
             }
         }
-        let schemas = if self.schemas == 1 { "one schema in every part".to_owned() } else { plural(self.schemas, "schema") };
+        let schemas =
+            if self.schemas == 1 { "one schema in every part".to_owned() } else { plural(self.schemas, "schema") };
         format!("\ntypes: {schemas}\n{}", table.text("  "))
     }
 }
