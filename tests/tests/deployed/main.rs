@@ -4,3 +4,4 @@ mod bench;
 mod failures;
 mod flow;
 mod operations;
+mod storage;
