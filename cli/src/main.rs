@@ -1,2 +1,82 @@
-//! The `rowmill` command.
-fn main() {}
+//! The `rowmill` command: runs datasets on this machine, and looks after a deployed stack.
+//!
+//! Exit codes: 0 every run complete, 1 a run failed, 2 a wrong command line or dataset file, 130 interrupted.
+
+mod apply;
+mod args;
+mod check;
+mod demo;
+mod dlq;
+mod engine;
+mod estimate;
+mod fault;
+mod history;
+mod ingest;
+mod location;
+mod progress;
+mod redrive;
+mod render;
+mod report;
+mod run;
+mod runs;
+mod show;
+mod sink;
+mod sources;
+mod stack;
+mod stores;
+mod trigger;
+mod types;
+
+use std::io::Write;
+use std::process::exit;
+
+use clap::Parser;
+use tokio::runtime::Runtime;
+
+use args::{Args, Command};
+use fault::{Exit, Fault};
+
+fn main() {
+    let args = Args::parse();
+    rowmill::telemetry::init_cli();
+    report_panics_as_errors();
+    let json = args.command.wants_json();
+    let ended = Runtime::new().map_err(Fault::from).and_then(|runtime| {
+        let ended = runtime.block_on(dispatch(args.command));
+        // What still works in the background when a run is interrupted is not waited for: nothing of it is visible.
+        runtime.shutdown_background();
+        ended
+    });
+    let code = match ended {
+        Ok(code) => code,
+        Err(fault) => {
+            if json {
+                render::print_json(&serde_json::json!({ "error": fault.to_string() }));
+            }
+            eprintln!("error: {fault}");
+            fault.exit()
+        }
+    };
+    let _ = std::io::stdout().flush();
+    exit(code.code());
+}
+
+async fn dispatch(command: Command) -> Result<Exit, Fault> {
+    match command {
+        Command::Run(args) => run::run(args).await,
+        Command::Demo(args) => demo::demo(args).await,
+        Command::Check(args) => check::check(args).await,
+        Command::Apply(args) => apply::apply(args).await,
+        Command::Trigger(args) => trigger::trigger(args).await,
+        Command::Runs(args) => runs::runs(args).await,
+        Command::Show(args) => show::show(args).await,
+        Command::Redrive(args) => redrive::redrive(args).await,
+    }
+}
+
+/// A panic is a bug: it is told as one line, and the task that it ends fails with an error of its own.
+fn report_panics_as_errors() {
+    std::panic::set_hook(Box::new(|info| {
+        tracing::error!("internal: {info}: please report this");
+    }));
+}

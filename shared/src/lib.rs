@@ -25,6 +25,5 @@ pub mod clean;
 pub mod deployed;
 #[cfg(feature = "process")]
 pub mod read;
-pub mod write;
 
 pub use error::{Error, Result};

@@ -19,7 +19,7 @@
 //! | timestamp without zone | with zone | read as local time in that zone; times the zone skips or repeats do not |
 //! | timestamp with zone | without zone, another zone | the same instant, as UTC without a zone |
 //! | integer ↔ timestamp, date | | the number of units since 1970-01-01 |
-//! | string | anything | what parses, in full |
+//! | string | anything | what parses, in full; white space around a number is ignored |
 //! | binary | string | UTF-8 |
 //!
 //! Other pairs, and nested types, are refused when the cast is planned.

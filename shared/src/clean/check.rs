@@ -1,5 +1,8 @@
 //! The pass over one batch: conform, derive, expect, filter.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -8,7 +11,7 @@ use super::column::Conformed;
 use super::evaluate::{evaluate, false_rows, internal, untrue_rows};
 use super::program::{Check, names};
 use super::sql::Compiled;
-use super::verdict::{Mask, Verdict, add, without};
+use super::verdict::{Mask, Verdict, add, count, without};
 use super::{Cleaner, whole};
 use crate::dataset::{Action, OnCastError};
 use crate::{Error, Result};
@@ -110,7 +113,10 @@ impl Cleaner {
             None => failed,
         };
         if failed.count_set_bits() > 0 {
-            tracing::warn!(source = %self.source_uri, expression = name, rows = failed.count_set_bits(), %message, "expression failed");
+            if !self.warned.swap(true, Ordering::Relaxed) {
+                let rows = count(&failed);
+                tracing::warn!(source = %self.source_uri, expression = name, rows, %message, "rows make an expression fail");
+            }
             verdict.quarantine(format!("error: {name}"), &failed);
         }
         Ok((evaluated.values, Some(failed)))
@@ -175,7 +181,7 @@ impl Cleaner {
             all.clone()
         } else {
             let places: Vec<usize> = (0..columns.len()).collect();
-            std::sync::Arc::new(all.project(&places).map_err(internal)?)
+            Arc::new(all.project(&places).map_err(internal)?)
         };
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(schema, columns, &options).map_err(internal)

@@ -1,5 +1,7 @@
 //! Expressions over batches, where one row's error is that row's alone.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::concat;
@@ -69,7 +71,10 @@ fn by_halves(
 }
 
 fn whole(compiled: &Compiled, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
-    let values = compiled.expr.evaluate(batch)?.into_array(batch.num_rows())?;
+    // Some functions panic on some values (DataFusion 55.2: `date_trunc` of the first microsecond that there is). The
+    // expression holds no state that a panic could leave half done.
+    let evaluated = catch_unwind(AssertUnwindSafe(|| compiled.expr.evaluate(batch)?.into_array(batch.num_rows())));
+    let values = evaluated.unwrap_or_else(|_| Err(DataFusionError::Execution("a function panicked".to_owned())))?;
     if values.data_type() == &compiled.data_type {
         Ok(values)
     } else {

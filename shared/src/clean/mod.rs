@@ -27,7 +27,9 @@
 mod cast;
 mod check;
 mod column;
+mod drift;
 mod evaluate;
+mod functions;
 mod numeric;
 mod program;
 mod quarantine;
@@ -43,6 +45,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
@@ -72,6 +75,8 @@ pub struct Cleaner {
     on_cast_error: OnCastError,
     program: Program,
     drift: Vec<Drift>,
+    /// Whether a failing expression was logged: once tells enough.
+    warned: AtomicBool,
 }
 
 /// What became of a batch's rows.
@@ -124,6 +129,7 @@ impl Cleaner {
             on_cast_error: dataset.spec.schema.on_cast_error,
             program,
             drift,
+            warned: AtomicBool::new(false),
         })
     }
 

@@ -76,7 +76,7 @@ pub(super) fn float_to_int(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, 
     match to {
         DataType::UInt64 => Ok(convert::<_, UInt64Type>(floats, |value| {
             // NaN fails every comparison.
-            let fits = value >= 0.0 && value < U64_END && value.trunc() == value;
+            let fits = (0.0..U64_END).contains(&value) && value.trunc() == value;
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "only used where it fits")]
             let whole = value as u64;
             (whole, fits)

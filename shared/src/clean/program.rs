@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 
+use super::evaluate::internal;
 use super::sql::{Compiled, Problem, Scope};
 use super::types;
-use crate::dataset::{Action, Dataset};
+use crate::dataset::{Action, Dataset, TransformSpec};
 use crate::{Error, Result};
+
+/// The planner recurses, and unoptimised takes up to 80 KiB of stack for one level of an expression, of which
+/// `sql::MAX_OPERATIONS` allows 500. Memory that is not touched is not used.
+const PLANNER_STACK_BYTES: usize = 64 << 20;
 
 /// What runs over the conformed columns. Each expression sees the conformed columns and every derived column; a
 /// derived column sees those before it.
@@ -41,6 +46,18 @@ pub(super) struct Check {
 ///
 /// [`Error::Dataset`] with the file's line and column for every expression that is wrong.
 pub(super) fn compile(dataset: &Dataset, columns: &[Field], open: bool) -> Result<Program> {
+    let nothing = dataset.spec.expectations.is_empty() && dataset.spec.transform == TransformSpec::default();
+    if nothing {
+        return compile_here(dataset, columns, open);
+    }
+    std::thread::scope(|scope| {
+        let planner = std::thread::Builder::new().name("sql".to_owned()).stack_size(PLANNER_STACK_BYTES);
+        let planner = planner.spawn_scoped(scope, || compile_here(dataset, columns, open)).map_err(internal)?;
+        planner.join().unwrap_or_else(|_| Err(Error::Internal("the SQL planner panicked".to_owned())))
+    })
+}
+
+fn compile_here(dataset: &Dataset, columns: &[Field], open: bool) -> Result<Program> {
     let mut compiler = Compiler {
         fields: columns.iter().map(|field| field.clone().with_nullable(true)).collect(),
         open,

@@ -2,27 +2,22 @@
 //!
 //! A column is named as it is spelt; without quotes also without case, where only one column fits. Functions are
 //! DataFusion's scalar functions that give the same answer for the same row, always: `random()` and `now()` are
-//! refused, or the same source would not give the same bytes.
+//! refused, or the same source would not give the same bytes. As in PostgreSQL, NaN equals itself and is above every
+//! number, and -0.0 equals 0.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
-use datafusion_common::config::ConfigOptions;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion_common::{DFSchema, DataFusionError, TableReference};
+use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion_expr::Operator;
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::simplify::SimplifyContext;
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
-use datafusion_functions::core::planner::CoreFunctionPlanner;
-use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
-use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use datafusion_physical_expr::expressions::BinaryExpr;
+use datafusion_physical_expr::expressions::{BinaryExpr, Literal, NegativeExpr};
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion_sql::parser::DFParserBuilder;
@@ -34,26 +29,21 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Token
 
 use crate::dataset::{Position, closest};
 
+use super::functions::{FUNCTIONS, callable};
 use super::types;
 
 /// The most operators, names, keywords and brackets of one expression: a chain of more could exhaust the stack of the
 /// planner, which recurses. Values in a list do not count.
 const MAX_OPERATIONS: usize = 500;
 
+/// The longest text taken over from a planner's error.
+const MAX_MESSAGE_CHARS: usize = 400;
+
 /// What is wrong with an expression, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     pub at: Option<Position>,
     pub what: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.at {
-            Some(at) => write!(f, "{} (line {}, column {} of the expression)", self.what, at.line, at.column),
-            None => f.write_str(&self.what),
-        }
-    }
 }
 
 /// The columns that an expression may name.
@@ -126,7 +116,7 @@ impl Scope {
         let mut props = ExecutionProps::new();
         props.config_options = Some(FUNCTIONS.options.clone());
         let physical = create_physical_expr(&simplified, &schema, &props, &PhysicalPlanningContext::default())?;
-        let expr = physical.transform_up(checked_arithmetic).data()?;
+        let expr = physical.transform_up(|expr| checked_arithmetic(expr, &self.schema)).data()?;
         let data_type = expr.data_type(&self.schema)?;
         let columns = collect_columns(&expr).iter().map(|column| column.index()).collect();
         Ok(Compiled { expr, data_type, columns })
@@ -216,7 +206,7 @@ impl VisitorMut for Resolver<'_> {
             },
             Ast::Function(function) => {
                 let at = position(function.name.span().start);
-                known_function(&function.name.to_string().to_lowercase()).map_err(|what| Problem { at, what })
+                callable(function).map_err(|what| Problem { at, what })
             }
             _ => Ok(()),
         };
@@ -227,26 +217,10 @@ impl VisitorMut for Resolver<'_> {
     }
 }
 
-fn known_function(name: &str) -> Result<(), String> {
-    if FUNCTIONS.by_name.contains_key(name) {
-        return Ok(());
-    }
-    if FUNCTIONS.unstable.contains(name) {
-        return Err(format!(
-            "function `{name}` gives another answer each time, and the same source must give the same bytes: use a column of the source"
-        ));
-    }
-    let hint = match closest(name, FUNCTIONS.by_name.keys().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "scalar functions of DataFusion are known here, aggregates are not".to_owned(),
-    };
-    Err(format!("unknown function `{name}`: {hint}"))
-}
-
 fn parse(sql: &str) -> Result<Ast, Problem> {
     let parsed = tokens(sql)
         .and_then(|tokens| DFParserBuilder::new(tokens).build()?.parse_into_expr())
-        .map_err(|error| syntax_problem(&error))?;
+        .map_err(|error| syntax_problem(sql, &error))?;
     match parsed.alias {
         None => Ok(parsed.expr),
         Some(alias) => Err(Problem {
@@ -268,8 +242,8 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, DataFusionError> {
     Ok(tokens)
 }
 
-/// A parser's error, whose text ends in `at Line: 1, Column: 5`.
-fn syntax_problem(error: &DataFusionError) -> Problem {
+/// A parser's error, whose text ends in `at Line: 1, Column: 5`, unless something is missing at the end.
+fn syntax_problem(sql: &str, error: &DataFusionError) -> Problem {
     let text = match error.find_root() {
         DataFusionError::SQL(parser, _) => parser.to_string(),
         other => other.message().into_owned(),
@@ -281,15 +255,19 @@ fn syntax_problem(error: &DataFusionError) -> Problem {
     });
     match located {
         Some((what, at)) => Problem { at: Some(at), what: format!("bad sql: {}", uncapitalised(what)) },
-        None => Problem { at: None, what: format!("bad sql: {}", uncapitalised(text)) },
+        None => {
+            let at = text.ends_with("found: EOF").then(|| Position::of(sql, sql.len()));
+            Problem { at, what: format!("bad sql: {}", uncapitalised(text)) }
+        }
     }
 }
 
 fn planning_problem(error: &DataFusionError) -> Problem {
     let root = error.find_root();
     let message = root.message();
-    let first_line = message.lines().next().unwrap_or_default();
-    Problem { at: None, what: uncapitalised(first_line.trim_end_matches('.')) }
+    let words: Vec<_> = message.split_whitespace().collect();
+    let cut: String = words.join(" ").chars().take(MAX_MESSAGE_CHARS).collect();
+    Problem { at: None, what: uncapitalised(cut.trim_end_matches('.')) }
 }
 
 fn uncapitalised(text: &str) -> String {
@@ -304,94 +282,21 @@ fn position(location: Location) -> Option<Position> {
     (location.line > 0).then_some(Position { line: location.line, column: location.column })
 }
 
-/// Integer sums that overflow are errors of the row, not other numbers.
-fn checked_arithmetic(expr: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
-    match expr.downcast_ref::<BinaryExpr>() {
-        Some(binary) => Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)))),
-        None => Ok(Transformed::no(expr)),
+/// Integer arithmetic that overflows is an error of the row, not another number.
+fn checked_arithmetic(
+    expr: Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        return Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true))));
     }
-}
-
-/// The functions that expressions may call.
-struct Functions {
-    by_name: BTreeMap<String, Arc<ScalarUDF>>,
-    /// Known, and refused: another answer each time.
-    unstable: BTreeSet<String>,
-    planners: Vec<Arc<dyn ExprPlanner>>,
-    options: Arc<ConfigOptions>,
-}
-
-static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
-    let mut by_name = BTreeMap::new();
-    let mut unstable = BTreeSet::new();
-    for function in datafusion_functions::all_default_functions() {
-        let names = std::iter::once(function.name().to_owned()).chain(function.aliases().iter().cloned());
-        for name in names {
-            if function.signature().volatility == Volatility::Immutable {
-                by_name.insert(name, function.clone());
-            } else {
-                unstable.insert(name);
-            }
+    if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
+        let data_type = negative.arg().data_type(schema)?;
+        if data_type.is_integer() {
+            let zero = Arc::new(Literal::new(ScalarValue::new_zero(&data_type)?));
+            let difference = BinaryExpr::new(zero, Operator::Minus, Arc::clone(negative.arg()));
+            return Ok(Transformed::yes(Arc::new(difference.with_fail_on_overflow(true))));
         }
     }
-    Functions {
-        by_name,
-        unstable,
-        planners: vec![
-            Arc::new(CoreFunctionPlanner::default()),
-            Arc::new(DatetimeFunctionPlanner),
-            Arc::new(UnicodeFunctionPlanner),
-        ],
-        options: Arc::new(ConfigOptions::default()),
-    }
-});
-
-impl ContextProvider for Functions {
-    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
-        Err(DataFusionError::Plan(format!("there is no table {name}: an expression sees one row")))
-    }
-
-    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        &self.planners
-    }
-
-    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.by_name.get(&name.to_lowercase()).cloned()
-    }
-
-    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
-        None
-    }
-
-    fn get_aggregate_meta(&self, _name: &str) -> Option<Arc<AggregateUDF>> {
-        None
-    }
-
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
-    }
-
-    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
-        None
-    }
-
-    fn options(&self) -> &ConfigOptions {
-        &self.options
-    }
-
-    fn udf_names(&self) -> Vec<String> {
-        self.by_name.keys().cloned().collect()
-    }
-
-    fn higher_order_function_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
-    }
+    Ok(Transformed::no(expr))
 }

@@ -11,7 +11,7 @@ pub(super) type Mask = BooleanBuffer;
 #[derive(Debug)]
 pub(super) struct Verdict {
     rows: usize,
-    /// Reasons for quarantine, in the order found.
+    /// Reasons for quarantine, in the order found, each once.
     pub reasons: Vec<(String, Mask)>,
     /// Rows with a reason for quarantine.
     pub quarantined: Option<Mask>,
@@ -32,7 +32,10 @@ impl Verdict {
             return;
         }
         add(&mut self.quarantined, rows);
-        self.reasons.push((reason, rows.clone()));
+        match self.reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, known)) => *known = &*known | rows,
+            None => self.reasons.push((reason, rows.clone())),
+        }
     }
 
     /// Leaves rows out.
@@ -69,11 +72,7 @@ impl Verdict {
 
     /// How many rows each reason has. A row may have several.
     pub(super) fn reason_counts(&self) -> BTreeMap<String, u64> {
-        let mut counts = BTreeMap::new();
-        for (reason, rows) in &self.reasons {
-            *counts.entry(reason.clone()).or_default() += count(rows);
-        }
-        counts
+        self.reasons.iter().map(|(reason, rows)| (reason.clone(), count(rows))).collect()
     }
 
     /// Rows of the batch.

@@ -47,9 +47,9 @@ fn variable(name: &str) -> Result<String> {
 fn limits() -> Result<Limits> {
     let mut limits = Limits { threads: threads(), ..Limits::default() };
     if let Ok(seconds) = env::var(STALL_SECONDS) {
-        let parsed: i64 = seconds
-            .parse()
-            .map_err(|error| Error::Internal(format!("{STALL_SECONDS}={seconds} is not a number of seconds: {error}")))?;
+        let parsed: i64 = seconds.parse().map_err(|error| {
+            Error::Internal(format!("{STALL_SECONDS}={seconds} is not a number of seconds: {error}"))
+        })?;
         limits.stall_ms = parsed.saturating_mul(1_000);
     }
     Ok(limits)

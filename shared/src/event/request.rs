@@ -6,10 +6,10 @@ use globset::GlobBuilder;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
-use crate::dataset::duration;
 use super::error::{EventError, quoted};
 use super::intent::{INTENTS, Intent};
 use super::json::type_name;
+use crate::dataset::duration;
 
 /// The most runs one request names.
 pub const MAX_RUNS: usize = 1_000;

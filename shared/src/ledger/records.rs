@@ -241,11 +241,7 @@ pub struct Claim {
 impl Claim {
     /// The claim that `run` would make.
     pub fn of(run: &Run) -> Self {
-        Self {
-            run_id: run.run_id.clone(),
-            version: run.source.version.clone(),
-            generation: run.generation.clone(),
-        }
+        Self { run_id: run.run_id.clone(), version: run.source.version.clone(), generation: run.generation.clone() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -123,7 +123,8 @@ impl Ledger {
     pub async fn slices(&self, dataset: &str, run_id: &str) -> Result<Vec<Stamped<SliceRecord>>> {
         let indices = self.recorded(dataset, run_id).await?;
         let reads = indices.into_iter().map(|index| self.slice(dataset, run_id, index));
-        let records: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+        let records: Vec<_> =
+            stream::iter(reads.map(FutureExt::boxed).collect::<Vec<_>>()).buffered(READS_AT_ONCE).try_collect().await?;
         Ok(records.into_iter().flatten().collect())
     }
 
@@ -151,7 +152,8 @@ impl Ledger {
     pub async fn pointers(&self, dataset: &str) -> Result<Vec<Stamped<Pointer>>> {
         let objects = list_all(self.sink.as_ref(), &keys::pointers(dataset)).await?;
         let reads = objects.iter().map(|object| self.read::<Pointer>(&object.key));
-        let pointers: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+        let pointers: Vec<_> =
+            stream::iter(reads.map(FutureExt::boxed).collect::<Vec<_>>()).buffered(READS_AT_ONCE).try_collect().await?;
         Ok(pointers.into_iter().flatten().collect())
     }
 
@@ -185,7 +187,8 @@ impl Ledger {
     pub async fn open_runs(&self) -> Result<Vec<Stamped<Open>>> {
         let objects = list_all(self.sink.as_ref(), keys::OPEN).await?;
         let reads = objects.iter().map(|object| self.read::<Open>(&object.key));
-        let runs: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+        let runs: Vec<_> =
+            stream::iter(reads.map(FutureExt::boxed).collect::<Vec<_>>()).buffered(READS_AT_ONCE).try_collect().await?;
         Ok(runs.into_iter().flatten().collect())
     }
 
@@ -211,7 +214,10 @@ impl Ledger {
         let key = keys::config(hash);
         let uri = self.sink.uri(&key);
         let Some(object) = self.sink.get(&key, MAX_OBJECT_BYTES).await? else {
-            return Err(Error::Format { what: uri, problem: "the dataset file that the run is pinned to is gone".into() });
+            return Err(Error::Format {
+                what: uri,
+                problem: "the dataset file that the run is pinned to is gone".into(),
+            });
         };
         self.dataset_of(&uri, &object.bytes)
     }
@@ -274,7 +280,9 @@ pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> 
     let wrong = |problem: String| Error::Format { what: what.to_owned(), problem };
     let head: Head = serde_json::from_slice(bytes).map_err(|error| wrong(format!("not a JSON object: {error}")))?;
     match head.format {
-        Some(FORMAT) => serde_json::from_slice(bytes).map_err(|error| wrong(format!("not as format {FORMAT}: {error}"))),
+        Some(FORMAT) => {
+            serde_json::from_slice(bytes).map_err(|error| wrong(format!("not as format {FORMAT}: {error}")))
+        }
         Some(other) => Err(wrong(format!(
             "format {other}, and this version reads format {FORMAT}: deploy the version that wrote it, or a newer one"
         ))),

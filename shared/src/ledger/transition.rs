@@ -31,7 +31,13 @@ pub enum ClaimDecision {
 }
 
 /// Whether `run` may claim `pointer`, read before the source was looked up.
-pub fn decide_claim(pointer: Option<&Pointer>, dataset: &str, source: &Source, claim: &Claim, now: SourceNow) -> ClaimDecision {
+pub fn decide_claim(
+    pointer: Option<&Pointer>,
+    dataset: &str,
+    source: &Source,
+    claim: &Claim,
+    now: SourceNow,
+) -> ClaimDecision {
     if let Some(pointer) = pointer {
         if pointer.published.as_ref().is_some_and(|published| published.claim.run_id == claim.run_id) {
             return ClaimDecision::Published;
@@ -114,7 +120,13 @@ pub fn fenced(pointer: &Pointer, run_id: &str, visible: Vec<Left>) -> Pointer {
 }
 
 /// The pointer that names objects which a failed run shows, so that the next publication retires them.
-pub fn shown_by_failure(pointer: Option<&Pointer>, source: &Source, dataset: &str, run_id: &str, visible: Vec<Left>) -> Pointer {
+pub fn shown_by_failure(
+    pointer: Option<&Pointer>,
+    source: &Source,
+    dataset: &str,
+    run_id: &str,
+    visible: Vec<Left>,
+) -> Pointer {
     let mut next = pointer.cloned().unwrap_or_else(|| fresh(dataset, source));
     next.epoch += 1;
     displace(&mut next.displaced, Displaced { run_id: run_id.to_owned(), fenced: true, visible });
@@ -140,7 +152,8 @@ pub fn published(pointer: &Pointer, outcome: &Outcome, before: Option<&Outcome>)
 
 /// What is to be deleted now that `outcome` is published: what displaced runs left and this one does not have.
 pub fn to_retire(pointer: &Pointer, outcome: &Outcome) -> Vec<Left> {
-    let current: Vec<&str> = outcome.parts.iter().chain(&outcome.quarantine).map(|visible| visible.key.as_str()).collect();
+    let current: Vec<&str> =
+        outcome.parts.iter().chain(&outcome.quarantine).map(|visible| visible.key.as_str()).collect();
     let left = pointer.displaced.iter().flat_map(|displaced| &displaced.visible);
     left.filter(|left| !current.contains(&left.key.as_str())).cloned().collect()
 }

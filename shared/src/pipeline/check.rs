@@ -118,7 +118,8 @@ async fn applied(ctx: &Context) -> Result<Vec<Dataset>> {
 async fn created(ctx: &Context, object: &ObjectCreated) -> Result<Answer> {
     let mut answer = Answer::default();
     let datasets = applied(ctx).await?;
-    let wanted: Vec<&Dataset> = datasets.iter().filter(|dataset| dataset.matches(&object.bucket, &object.key)).collect();
+    let wanted: Vec<&Dataset> =
+        datasets.iter().filter(|dataset| dataset.matches(&object.bucket, &object.key)).collect();
     if wanted.is_empty() {
         tracing::info!(bucket = object.bucket, key = object.key, "no dataset wants this object");
         return Ok(answer);
@@ -133,7 +134,11 @@ async fn created(ctx: &Context, object: &ObjectCreated) -> Result<Answer> {
         answer.matched += 1;
         let opened = open_incremental(ctx, dataset, source.clone(), Eagerness::default()).await?;
         if let Opened::Skipped { run, why: Skip::Failed } = &opened {
-            tracing::warn!(run_id = run.run_id, source = source.uri(), "failed before: `rowmill redrive` it once mended");
+            tracing::warn!(
+                run_id = run.run_id,
+                source = source.uri(),
+                "failed before: `rowmill redrive` it once mended"
+            );
         }
         answer.count(opened);
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{Context, open};
 use crate::ledger::records::{FORMAT, PendingPart};
@@ -10,7 +11,14 @@ use crate::ledger::{Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceRe
 use crate::{Result, telemetry};
 
 /// How many storage calls a closing or publishing run makes at once.
-pub(crate) const CALLS_AT_ONCE: usize = 32;
+const CALLS_AT_ONCE: usize = 32;
+
+/// Makes the calls, many at once, and answers their results in order; the first error ends it.
+pub(crate) async fn at_once<'a, T: Send>(calls: impl Iterator<Item = BoxFuture<'a, Result<T>>>) -> Result<Vec<T>> {
+    // Collected first: a lazy iterator in a stream would have to outlive every lifetime its closure names.
+    let calls: Vec<_> = calls.collect();
+    stream::iter(calls).buffered(CALLS_AT_ONCE).try_collect().await
+}
 
 /// The sums over a run's records.
 #[derive(Debug, Default)]
@@ -56,13 +64,20 @@ pub(crate) fn pending(records: &[Stamped<SliceRecord>]) -> impl Iterator<Item = 
 /// Aborts every upload that the records name. What is gone already is fine.
 pub(crate) async fn abort_all<'a>(ctx: &Context, pending: impl Iterator<Item = &'a PendingPart>) -> Result<()> {
     let sink = ctx.ledger.sink();
-    let aborts = pending.map(|part| sink.abort_upload(&part.upload.key, &part.upload.upload_id));
-    stream::iter(aborts.collect::<Vec<_>>()).buffer_unordered(CALLS_AT_ONCE).try_collect::<Vec<_>>().await?;
+    let aborts = pending
+        .map(|part| async move { Ok(sink.abort_upload(&part.upload.key, &part.upload.upload_id).await?) }.boxed());
+    at_once(aborts).await?;
     Ok(())
 }
 
 /// An outcome with nothing in it but who and how.
-pub(crate) fn bare_outcome(ctx: &Context, run: &Run, plan: Option<&Plan>, status: Status, error: Option<Failure>) -> Outcome {
+pub(crate) fn bare_outcome(
+    ctx: &Context,
+    run: &Run,
+    plan: Option<&Plan>,
+    status: Status,
+    error: Option<Failure>,
+) -> Outcome {
     let now_ms = ctx.now_ms();
     Outcome {
         format: FORMAT,

@@ -14,7 +14,8 @@ use super::finalize::{Finalized, finalize};
 use super::message::Message;
 use super::process::{Processed, process};
 use crate::ledger::Outcome;
-use crate::queue::{Delivery, MemoryQueue};
+use crate::queue::MemoryQueue;
+use crate::queue::memory::Delivery;
 use crate::{Error, Result};
 
 /// How often a message is tried before the embedded run gives up; the run stays open and the next command resumes it.
@@ -84,7 +85,7 @@ fn next(queue: &Arc<MemoryQueue>) -> Option<(Arc<MemoryQueue>, Delivery)> {
 async fn deliver(ctx: Context, queue: Arc<MemoryQueue>, delivery: Delivery) -> Option<Progress> {
     let error = match handle(&ctx, &delivery.body).await {
         Ok(progress) => {
-            queue.ack(&delivery.id);
+            queue.ack(delivery.id);
             return progress;
         }
         Err(error) => error,
@@ -92,10 +93,10 @@ async fn deliver(ctx: Context, queue: Arc<MemoryQueue>, delivery: Delivery) -> O
     tracing::warn!(%error, receives = delivery.receive_count, "message failed");
     if delivery.receive_count < MAX_RECEIVES {
         tokio::time::sleep(FIRST_BACKOFF * (1 << delivery.receive_count.min(8))).await;
-        queue.nack(&delivery.id);
+        queue.nack(delivery.id);
         return None;
     }
-    queue.ack(&delivery.id);
+    queue.ack(delivery.id);
     let run_id = Message::decode(&delivery.body).map(|message| message.run_id().to_owned()).unwrap_or_default();
     Some(Progress::GaveUp { run_id, error })
 }

@@ -4,10 +4,10 @@
 //! the protocol: records are read before the pointer, the pointer before the source, and no upload is completed unless
 //! the claim was held after its record was read.
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::FutureExt;
 
 use super::Context;
-use super::close::{self, CALLS_AT_ONCE, Sums, abort_all, bare_outcome, pending, settle};
+use super::close::{self, Sums, abort_all, at_once, bare_outcome, pending, settle};
 use super::message::Message;
 use super::verify::{self, Verdict};
 use crate::ledger::identity::same_version;
@@ -15,7 +15,7 @@ use crate::ledger::records::{Claim, Left, PendingPart, Visible};
 use crate::ledger::transition::{self, ClaimDecision, SourceNow};
 use crate::ledger::{Failure, Outcome, Plan, Pointer, Run, SliceRecord, SliceResult, Stamped, Status};
 use crate::storage::CompleteOutcome;
-use crate::{Error, Result, telemetry};
+use crate::{Result, telemetry};
 
 /// The metadata entry that tells which attempt made an object.
 pub const ATTEMPT: &str = "rowmill-attempt";
@@ -174,28 +174,31 @@ async fn fence(ctx: &Context, dataset: &str, run_id: &str) -> Result<Vec<Left>> 
     }
     let records = ctx.ledger.slices(dataset, run_id).await?;
     let sink = ctx.ledger.sink();
-    let checks = pending(&records).map(|part| async move {
-        let upload = &part.upload;
-        sink.abort_upload(&upload.key, &upload.upload_id).await?;
-        let made = sink.made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await?;
-        Ok::<_, Error>(made.map(|etag| Left { key: upload.key.clone(), etag }))
+    let aborts = pending(&records).map(|part| {
+        async move {
+            let upload = &part.upload;
+            sink.abort_upload(&upload.key, &upload.upload_id).await?;
+            let made = sink.made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await?;
+            Ok(made.map(|etag| Left { key: upload.key.clone(), etag }))
+        }
+        .boxed()
     });
-    let left: Vec<_> =
-        stream::iter(checks.collect::<Vec<_>>()).buffered(CALLS_AT_ONCE).try_collect().await?;
-    Ok(left.into_iter().flatten().collect())
+    Ok(at_once(aborts).await?.into_iter().flatten().collect())
 }
 
 /// The slices whose uploads are neither open nor completed: expired, or aborted by someone else.
 async fn expired(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result<Vec<u32>> {
     let sink = ctx.ledger.sink();
-    let checks = of_slices(records).map(|(slice, part)| async move {
-        let upload = &part.upload;
-        let there = sink.upload_is_open(&upload.key, &upload.upload_id).await?
-            || sink.made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await?.is_some();
-        Ok::<_, Error>((!there).then_some(slice))
+    let checks = of_slices(records).map(|(slice, part)| {
+        async move {
+            let upload = &part.upload;
+            let there = sink.upload_is_open(&upload.key, &upload.upload_id).await?
+                || sink.made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await?.is_some();
+            Ok((!there).then_some(slice))
+        }
+        .boxed()
     });
-    let gone: Vec<_> = stream::iter(checks.collect::<Vec<_>>()).buffered(CALLS_AT_ONCE).try_collect().await?;
-    let mut gone: Vec<u32> = gone.into_iter().flatten().collect();
+    let mut gone: Vec<u32> = at_once(checks).await?.into_iter().flatten().collect();
     gone.dedup();
     Ok(gone)
 }
@@ -230,13 +233,11 @@ enum Completed {
 
 /// Completes every upload, all at once.
 async fn complete_all(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result<Completed> {
-    let completions = of_slices(records).map(|(slice, part)| async move {
-        Ok::<_, Error>((slice, part, complete(ctx, part).await?))
-    });
-    let completions: Vec<_> =
-        stream::iter(completions.collect::<Vec<_>>()).buffered(CALLS_AT_ONCE).try_collect().await?;
+    let completions =
+        of_slices(records).map(|(slice, part)| async move { Ok((slice, complete(ctx, part).await?)) }.boxed());
+    let completions = at_once(completions).await?;
     let mut gone: Vec<u32> =
-        completions.iter().filter(|(_, _, visible)| visible.is_none()).map(|(slice, _, _)| *slice).collect();
+        completions.iter().filter(|(_, visible)| visible.is_none()).map(|(slice, _)| *slice).collect();
     gone.dedup();
     if !gone.is_empty() {
         return Ok(Completed::SomeGone(gone));
@@ -249,7 +250,7 @@ async fn complete_all(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result
         })
         .flatten()
         .collect();
-    let visible = completions.into_iter().filter_map(|(_, _, visible)| visible);
+    let visible = completions.into_iter().filter_map(|(_, visible)| visible);
     let (quarantine, parts) = visible.partition(|visible: &Visible| quarantined.contains(&visible.key.as_str()));
     Ok(Completed::All { parts, quarantine })
 }
@@ -308,20 +309,23 @@ async fn retire(ctx: &Context, outcome: &Outcome) -> Result<()> {
 /// Deletes objects that are still what they were.
 pub(crate) async fn delete_left(ctx: &Context, left: &[Left]) -> Result<()> {
     let sink = ctx.ledger.sink();
-    let deletes = left.iter().map(|left| sink.delete_if(&left.key, &left.etag));
-    stream::iter(deletes.collect::<Vec<_>>()).buffer_unordered(CALLS_AT_ONCE).try_collect::<Vec<_>>().await?;
+    let deletes = left.iter().map(|left| async move { Ok(sink.delete_if(&left.key, &left.etag).await?) }.boxed());
+    at_once(deletes).await?;
     Ok(())
 }
 
 /// Closes a run that set too much aside: its quarantine is shown, its parts are not.
-async fn fail_showing(ctx: &Context, plan: &Plan, records: &[Stamped<SliceRecord>], failure: Failure) -> Result<Outcome> {
+async fn fail_showing(
+    ctx: &Context,
+    plan: &Plan,
+    records: &[Stamped<SliceRecord>],
+    failure: Failure,
+) -> Result<Outcome> {
     let quarantine = records.iter().flat_map(|record| match &record.value.result {
         SliceResult::Done(done) => done.quarantine.iter().collect::<Vec<_>>(),
         SliceResult::Failed(_) => Vec::new(),
     });
-    let completions = quarantine.map(|part| complete(ctx, part));
-    let shown: Vec<_> =
-        stream::iter(completions.collect::<Vec<_>>()).buffered(CALLS_AT_ONCE).try_collect().await?;
+    let shown = at_once(quarantine.map(|part| complete(ctx, part).boxed())).await?;
     let sums = Sums::of(records);
     let outcome = Outcome {
         rows: sums.rows,

@@ -1,14 +1,14 @@
 //! The processor's use case: plan a source, clean a slice.
 
+use super::Context;
 use super::close;
 use super::heal::{end, missing};
 use super::message::Message;
 use super::slice::{clean_slice, source_file};
-use super::Context;
+use crate::clean::Cleaner;
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::FORMAT;
 use crate::ledger::{Failure, Outcome, Plan, SliceRecord, SliceResult, keys};
-use crate::clean::Cleaner;
 use crate::read::parquet::{Footer, find_pages};
 use crate::{Error, Result, plan, telemetry};
 
@@ -48,7 +48,9 @@ pub async fn process(ctx: &Context, message: Message) -> Result<Processed> {
 /// Plans a run and sends its slices; a run of one slice is cleaned at once.
 async fn file(ctx: &Context, run: &Run) -> Result<Processed> {
     if ctx.ledger.outcome(&run.dataset, &run.run_id).await?.is_some() {
-        ctx.finalize.send(&[Message::Run { dataset: run.dataset.clone(), run_id: run.run_id.clone() }.encode()?]).await?;
+        ctx.finalize
+            .send(&[Message::Run { dataset: run.dataset.clone(), run_id: run.run_id.clone() }.encode()?])
+            .await?;
         return Ok(Processed::EndedBefore);
     }
     let plan = match ctx.ledger.plan(&run.dataset, &run.run_id).await? {

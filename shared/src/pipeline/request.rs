@@ -2,10 +2,10 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::Context;
 use super::check::Answer;
 use super::finalize::delete_left;
 use super::open::{Eagerness, is_published, open, open_incremental, source_of};
-use super::Context;
 use crate::dataset::Dataset;
 use crate::event::{Intent, Request};
 use crate::ledger::identity::{Purpose, Run, Source};
@@ -44,9 +44,45 @@ pub async fn request(ctx: &Context, datasets: &[Dataset], asked: &Request, eager
 }
 
 /// Lists a dataset's sources and opens a run of each that the request is about.
-async fn relist(ctx: &Context, dataset: &Dataset, asked: &Request, eagerness: Eagerness, answer: &mut Answer) -> Result<()> {
+async fn relist(
+    ctx: &Context,
+    dataset: &Dataset,
+    asked: &Request,
+    eagerness: Eagerness,
+    answer: &mut Answer,
+) -> Result<()> {
+    let default_limit = if asked.intent == Intent::TestSubset { 1 } else { u64::MAX };
+    let limit = asked.limit.unwrap_or(default_limit);
+    let mut taken = 0;
+    for listed in listed(ctx, dataset, asked).await? {
+        if taken == limit {
+            break;
+        }
+        answer.matched += 1;
+        if asked.intent == Intent::Incremental {
+            let pointer = ctx.ledger.pointer(&dataset.spec.name, &listed.bucket, &listed.key).await?;
+            if is_published(pointer.as_ref().map(|stamped| &stamped.value), &listed) {
+                answer.skipped += 1;
+                continue;
+            }
+        }
+        // A listing tells no version id; a look-up does.
+        let storage = ctx.stores.open(&listed.bucket).await?;
+        let Some(meta) = storage.head(&listed.key).await? else { continue };
+        let source = source_of(&listed.bucket, meta);
+        taken += 1;
+        open_asked(ctx, dataset, source, asked, eagerness, answer).await?;
+    }
+    Ok(())
+}
+
+/// The sources at the dataset's `uri` that the request is about, published or not, whatever its limit. As listed: without
+/// version ids.
+pub async fn listed(ctx: &Context, dataset: &Dataset, asked: &Request) -> Result<Vec<Source>> {
     let Some((bucket, prefix)) = dataset.source_root() else {
-        return Err(Error::Dataset("source.uri is not set, so there is nothing to list: set it, or name sources".into()));
+        return Err(Error::Dataset(
+            "source.uri is not set, so there is nothing to list: set it, or name sources".into(),
+        ));
     };
     let pattern = asked.pattern.as_deref().map(glob).transpose()?;
     let window = asked.modified_within.or(match asked.intent {
@@ -54,37 +90,18 @@ async fn relist(ctx: &Context, dataset: &Dataset, asked: &Request, eagerness: Ea
         _ => None,
     });
     let oldest_ms = window.map(|window| ctx.now_ms() - i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
-    let default_limit = if asked.intent == Intent::TestSubset { 1 } else { u64::MAX };
-    let limit = asked.limit.unwrap_or(default_limit);
     let storage = ctx.stores.open(bucket).await?;
-    let mut taken = 0;
+    let mut sources = Vec::new();
     for meta in list_all(storage.as_ref(), prefix).await? {
         let wanted = match &pattern {
             Some(glob) => dataset.below_root(bucket, &meta.key).is_some_and(|below| glob.is_match(below)),
             None => dataset.matches(bucket, &meta.key),
         };
-        if !wanted || oldest_ms.is_some_and(|oldest_ms| meta.version.last_modified_ms < oldest_ms) {
-            continue;
+        if wanted && oldest_ms.is_none_or(|oldest_ms| meta.version.last_modified_ms >= oldest_ms) {
+            sources.push(source_of(bucket, meta));
         }
-        if taken == limit {
-            break;
-        }
-        let listed = source_of(bucket, meta);
-        answer.matched += 1;
-        if asked.intent == Intent::Incremental {
-            let pointer = ctx.ledger.pointer(&dataset.spec.name, bucket, &listed.key).await?;
-            if is_published(pointer.as_ref().map(|stamped| &stamped.value), &listed) {
-                answer.skipped += 1;
-                continue;
-            }
-        }
-        // A listing tells no version id; a look-up does.
-        let Some(meta) = storage.head(&listed.key).await? else { continue };
-        let source = source_of(bucket, meta);
-        taken += 1;
-        open_asked(ctx, dataset, source, asked, eagerness, answer).await?;
     }
-    Ok(())
+    Ok(sources)
 }
 
 fn glob(pattern: &str) -> Result<GlobMatcher> {

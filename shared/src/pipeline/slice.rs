@@ -84,7 +84,8 @@ impl<'a> Work<'a> {
             SliceReader::open(&file, &footer, plan.pages.as_ref(), slice.rows.clone(), &ReadOptions::default()).await?;
         let upload = begin_upload(ctx, keys::part(&plan.parts_folder, index), attempt).await?;
         let part = PartWriter::begin(Arc::clone(cleaner.output_schema()), options.clone(), upload);
-        let done = SliceDone { drift: cleaner.drift().iter().map(ToString::to_string).collect(), ..SliceDone::default() };
+        let done =
+            SliceDone { drift: cleaner.drift().iter().map(ToString::to_string).collect(), ..SliceDone::default() };
         Ok(Self { ctx, plan, slice, attempt, options, cleaner, reader, part, quarantine: None, done })
     }
 

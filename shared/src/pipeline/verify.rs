@@ -35,7 +35,10 @@ pub fn verify<'a>(plan: &Plan, records: impl Iterator<Item = &'a SliceRecord>, m
             SliceResult::Done(done) => {
                 let planned = slice.rows.end - slice.rows.start;
                 if done.rows.read != planned || !done.rows.conserved() {
-                    return conservation(format!("slice {index} has {planned} rows, and its record says {:?}", done.rows));
+                    return conservation(format!(
+                        "slice {index} has {planned} rows, and its record says {:?}",
+                        done.rows
+                    ));
                 }
                 let in_parts: u64 = done.parts.iter().map(|part| part.rows).sum();
                 let set_aside: u64 = done.quarantine.iter().map(|part| part.rows).sum();
@@ -79,4 +82,3 @@ fn conservation(problem: String) -> Verdict {
 fn exceeds(part: u64, whole: u64, limit: f64) -> bool {
     part > 0 && part as f64 > whole as f64 * limit
 }
-

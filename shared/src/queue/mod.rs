@@ -1,5 +1,13 @@
 //! Messages out. Delivery is at least once and in any order; who handles a message must bear it twice.
 
+pub mod memory;
+#[cfg(feature = "aws")]
+pub mod sqs;
+
+pub use memory::MemoryQueue;
+#[cfg(feature = "aws")]
+pub use sqs::SqsQueue;
+
 use std::fmt::Debug;
 
 use async_trait::async_trait;

@@ -339,7 +339,9 @@ impl Storage for MemoryStorage {
 
     async fn made_by(&self, key: &str, _upload_id: &str, name: &str, value: &str) -> StorageResult<Option<String>> {
         let meta = self.head(key).await?;
-        Ok(meta.filter(|meta| meta.metadata.get(name).is_some_and(|found| found == value)).map(|meta| meta.version.etag))
+        Ok(meta
+            .filter(|meta| meta.metadata.get(name).is_some_and(|found| found == value))
+            .map(|meta| meta.version.etag))
     }
 }
 

@@ -4,6 +4,8 @@
 //! the only synchronisation Rowmill uses, so every backend must give them the same meaning; the conformance suite in
 //! `tests/` runs against all of them.
 
+#[cfg(feature = "aws")]
+pub(crate) mod aws;
 mod etag;
 pub mod local;
 pub mod memory;

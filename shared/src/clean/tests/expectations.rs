@@ -120,9 +120,33 @@ fn a_row_whose_value_broke_a_cast_is_not_held_against_expectations_on_it() {
     let rules = "[schema]\ncasts = [{ from = \"int64\", to = \"int32\" }]\n".to_owned()
         + &expectation("n is there", "n is not null", "fail")
         + &expectation("also through others", "twice is not null", "fail")
+        + &expectation("ratio", "10 / coalesce(n, 0) > 0", "quarantine")
         + &expectation("s is not y", "s <> 'y'", "quarantine")
         + "[transform]\ncolumns = [{ name = \"twice\", expr = \"n * 2\" }]";
     let cleaned = clean(&rules, &source);
     assert_eq!(set_aside(&cleaned), [(1, vec!["cast: n".to_owned(), "s is not y".to_owned()])]);
     assert_eq!(column(&cleaned.kept, "n").data_type(), &DataType::Int32);
+}
+
+#[test]
+fn nan_is_above_every_number_and_minus_zero_is_zero() {
+    let source = batch([("x", array(Float64Array::from(vec![f64::NAN, -0.0, f64::NEG_INFINITY])))]);
+    let cleaned = clean(&expectation("not negative", "x >= 0", "quarantine"), &source);
+    assert_eq!(set_aside(&cleaned), [(2, vec!["not negative".to_owned()])]);
+}
+
+#[test]
+fn a_reason_is_given_once_however_often_it_was_found() {
+    let source = batch([("a", array(Int32Array::from(vec![1]))), ("b", array(Int32Array::from(vec![0])))]);
+    let rules = expectation("ratio", "a / b > 0", "quarantine")
+        + "[transform]\ncolumns = [{ name = \"ratio\", expr = \"a % b\" }]";
+    let cleaned = clean(&rules, &source);
+    assert_eq!(set_aside(&cleaned), [(0, vec!["error: ratio".to_owned()])]);
+    assert_eq!(cleaned.reasons, BTreeMap::from([("error: ratio".to_owned(), 1)]));
+}
+
+#[test]
+fn a_cleaner_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<super::super::Cleaner>();
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::Result;
 use crate::clock::Clock;
 use crate::dataset::Dataset;
 use crate::ledger::identity::{Purpose, Run, Source};
@@ -20,7 +21,6 @@ use crate::plan;
 use crate::queue::Queue;
 use crate::storage::{MemoryStorage, MemoryStores, Storage};
 use crate::write::PendingUpload;
-use crate::Result;
 
 pub const DATASET: &str = r#"
 name = "trips"
@@ -91,14 +91,8 @@ impl Stack {
         let stores = Arc::new(MemoryStores::new(clock.clone()).with_min_part_bytes(1));
         let (sink, bucket) = (stores.bucket("sink"), stores.bucket("source"));
         let (work, finalizing) = (Arc::new(Sent::default()), Arc::new(Sent::default()));
-        let ctx = Context::new(
-            sink.clone(),
-            stores,
-            work.clone(),
-            finalizing.clone(),
-            clock.clone(),
-            Limits::default(),
-        );
+        let ctx =
+            Context::new(sink.clone(), stores, work.clone(), finalizing.clone(), clock.clone(), Limits::default());
         let dataset = Dataset::parse(DATASET, "trips.toml").unwrap();
         Self { ctx, clock, sink, bucket, work, finalizing, dataset }
     }

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::fixture::Stack;
-use crate::ledger::identity::Purpose;
 use crate::ledger::Status;
+use crate::ledger::identity::Purpose;
 use crate::pipeline::heal::heal;
 use crate::pipeline::message::Message;
 

@@ -2,9 +2,9 @@
 
 use super::fixture::Stack;
 use crate::ledger::identity::Purpose;
-use crate::ledger::{Status, transition};
-use crate::ledger::transition::{ClaimDecision, SourceNow};
 use crate::ledger::records::Claim;
+use crate::ledger::transition::{ClaimDecision, SourceNow};
+use crate::ledger::{Status, transition};
 use crate::pipeline::message::Message;
 use crate::storage::{CompleteOutcome, Storage};
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{StreamExt, TryStreamExt};
 use parquet::file::metadata::ColumnChunkMetaData;
 
@@ -35,11 +36,15 @@ const MAX_PAGES: usize = 1_000_000;
 /// [`Error::Source`] where page headers contradict the footer.
 pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) -> Result<PageMap> {
     let chunks = cut_chunks(footer, slices);
-    let walks = chunks.into_iter().map(|(index, column, chunk)| async move {
-        let rows = footer.row_groups.get(index).copied().unwrap_or(0);
-        let pages = Walk::new(source, index, chunk, rows).run().await?;
-        Ok::<_, Error>((index, column, pages))
+    let walks = chunks.into_iter().map(|(index, column, chunk)| {
+        async move {
+            let rows = footer.row_groups.get(index).copied().unwrap_or(0);
+            let pages = Walk::new(source, index, chunk, rows).run().await?;
+            Ok::<_, Error>((index, column, pages))
+        }
+        .boxed()
     });
+    let walks: Vec<_> = walks.collect();
     let mut walked = futures::stream::iter(walks).buffer_unordered(CONCURRENT_COLUMNS);
     let mut map = PageMap::default();
     let mut total = 0usize;

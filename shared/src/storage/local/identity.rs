@@ -44,11 +44,13 @@ pub(super) fn meta(key: &str, stat: &Metadata, etag: String) -> ObjectMeta {
 pub(super) fn stamp(file: &File, after: Option<SystemTime>) -> io::Result<()> {
     static LAST_NS: AtomicU64 = AtomicU64::new(0);
 
-    let floor_ns = after.map_or(0, |after| since_epoch_ns(after).saturating_add(1));
-    let wanted_ns = since_epoch_ns(SystemTime::now()).max(floor_ns);
-    let next_ns = |last_ns: u64| wanted_ns.max(last_ns.saturating_add(1));
+    let now_ns = since_epoch_ns(SystemTime::now());
+    let next_ns = |last_ns: u64| now_ns.max(last_ns.saturating_add(1));
     let last_ns = LAST_NS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last_ns| Some(next_ns(last_ns)));
-    let stamp_ns = next_ns(last_ns.unwrap_or_else(|last_ns| last_ns));
+    let unique_ns = next_ns(last_ns.unwrap_or_else(|last_ns| last_ns));
+    // After the counter has moved, so that one file from the future does not take all later ones there.
+    let floor_ns = after.map_or(0, |after| since_epoch_ns(after).saturating_add(1));
+    let stamp_ns = unique_ns.max(floor_ns);
     file.set_times(FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_nanos(stamp_ns)))
 }
 

@@ -15,6 +15,9 @@ pub(super) const LOCK: &str = "lock";
 /// The longest name most file systems take, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
+/// The longest path that Linux takes, in bytes. Checked before a folder is made, and before anything recurses.
+const MAX_PATH_BYTES: usize = 4_096;
+
 /// The key as a path relative to the root, or why it cannot be one.
 pub(super) fn relative_path(key: &str) -> io::Result<PathBuf> {
     let path = relative_folder(key)?;
@@ -26,6 +29,9 @@ pub(super) fn relative_path(key: &str) -> io::Result<PathBuf> {
 
 /// As [`relative_path`], for a folder that is only looked into.
 pub(super) fn relative_folder(key: &str) -> io::Result<PathBuf> {
+    if key.len() > MAX_PATH_BYTES {
+        return Err(refuse(format!("a key of {} bytes is above the limit of {MAX_PATH_BYTES} of a folder", key.len())));
+    }
     let mut path = PathBuf::new();
     for name in key.split('/') {
         check_name(name)?;
@@ -90,7 +96,7 @@ mod tests {
 
     #[test]
     fn keys_that_would_leave_the_root_or_have_no_path_are_refused() {
-        let long = "é".repeat(128);
+        let (long, deep) = ("é".repeat(128), "a/".repeat(500_000) + "a");
         let keys = [
             "",
             "/",
@@ -103,12 +109,13 @@ mod tests {
             "a/.",
             "a\0b",
             &long,
+            &deep,
             "_rowmill/tmp/x",
             "_rowmill/lock",
         ];
         for key in keys {
             let error = relative_path(key).unwrap_err();
-            assert!(refusal(&error).is_some(), "{key:?}");
+            assert!(refusal(&error).is_some(), "{}", key.len());
         }
     }
 }

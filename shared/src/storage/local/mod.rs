@@ -23,6 +23,8 @@ pub mod identity;
 mod keys;
 mod list;
 mod parts;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::collections::BTreeMap;

@@ -157,8 +157,11 @@ impl Upload {
         index.read_to_end(&mut text)?;
         // A line that a crash cut short counts as not written, and the next one is written over it.
         let whole_lines = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        text.truncate(whole_lines);
-        index.set_len(whole_lines as u64)?;
+        if whole_lines < text.len() {
+            // Only then: it makes the upload look used.
+            text.truncate(whole_lines);
+            index.set_len(whole_lines as u64)?;
+        }
         index.seek(SeekFrom::End(0))?;
         let mut lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let Some(header) = lines.next() else {

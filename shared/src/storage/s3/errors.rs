@@ -3,8 +3,10 @@
 use std::fmt::Debug;
 
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::{RequestId, RequestIdExt};
+
+use super::super::aws::causes;
 
 /// What went wrong, as far as a caller may handle it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let Some(response) = error.raw_response() else {
-        return format!("{}", DisplayErrorContext(error));
+        return causes(error);
     };
     let status = response.status().as_u16();
     let service = error.as_service_error();

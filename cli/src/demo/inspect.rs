@@ -1,0 +1,36 @@
+//! What a Parquet file on disk looks like from outside: row groups and columns.
+
+use std::fs::File;
+use std::path::Path;
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::fault::Fault;
+use crate::types::type_name;
+
+/// A file's shape.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Its name.
+    pub file: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// Rows of each row group.
+    pub row_groups: Vec<u64>,
+    /// Names and types of its columns.
+    pub columns: Vec<(String, String)>,
+}
+
+/// Reads a file's footer.
+pub fn read(path: &Path) -> Result<Inspected, Fault> {
+    let name = path.display();
+    let file = File::open(path).map_err(|error| Fault::failed(format!("{name}: {error}")))?;
+    let bytes = file.metadata()?.len();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let groups = builder.metadata().row_groups().iter();
+    let row_groups = groups.map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).collect();
+    let fields = builder.schema().fields().iter();
+    let columns = fields.map(|field| (field.name().clone(), type_name(field.data_type()))).collect();
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Inspected { file, bytes, row_groups, columns })
+}

@@ -1,0 +1,99 @@
+//! The embedded engine: the library's use cases over a sink and two in-process queues.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rowmill::clock::SystemClock;
+use rowmill::ledger::Outcome;
+use rowmill::pipeline::embedded::{Progress, drain};
+use rowmill::pipeline::{Context, Limits};
+use rowmill::queue::MemoryQueue;
+use rowmill::storage::Stores;
+
+use crate::fault::Fault;
+use crate::progress::Bar;
+use crate::sink::Sink;
+
+/// Longer than any slice takes: a message of this process is never delivered twice for being slow.
+const VISIBILITY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What one command runs on.
+#[derive(Debug)]
+pub struct Engine {
+    /// The context that runs are opened in.
+    pub ctx: Context,
+    work: Arc<MemoryQueue>,
+    finalize: Arc<MemoryQueue>,
+    workers: usize,
+}
+
+/// What became of the messages.
+#[derive(Debug, Default)]
+pub struct Drained {
+    /// Runs that ended, by id.
+    pub ended: BTreeMap<String, Outcome>,
+    /// The last error of runs that were given up for now, by id.
+    pub gave_up: BTreeMap<String, String>,
+    /// Ctrl-C came before the end.
+    pub interrupted: bool,
+}
+
+impl Engine {
+    /// An engine of so many workers, by default one per core.
+    pub fn new(sink: &Sink, stores: Arc<dyn Stores>, workers: Option<u16>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let workers = workers.map_or(cores, usize::from);
+        let limits = Limits { threads: (cores / workers).max(1), ..Limits::default() };
+        let clock = Arc::new(SystemClock);
+        // The worker loop counts receives itself, and gives a message up in the open.
+        let queue = |name| Arc::new(MemoryQueue::new(name, clock.clone(), VISIBILITY, u32::MAX));
+        let (work, finalize) = (queue("work"), queue("finalize"));
+        let ctx = Context::new(
+            Arc::clone(&sink.storage),
+            stores,
+            Arc::clone(&work) as _,
+            Arc::clone(&finalize) as _,
+            clock.clone(),
+            limits,
+        );
+        Self { ctx, work, finalize, workers }
+    }
+
+    /// Slices in hand at once.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Works until no message is left, or Ctrl-C. Then what is in hand is dropped: none of it is visible, and the
+    /// ledger knows what is missing.
+    pub async fn drain(&self, runs: usize) -> Result<Drained, Fault> {
+        let mut drained = Drained::default();
+        let mut bar = Bar::new(runs);
+        let watch = |progress: Progress| {
+            bar.watch(&progress);
+            match progress {
+                Progress::Ended(outcome) => {
+                    drained.ended.insert(outcome.run.run_id.clone(), *outcome);
+                }
+                Progress::GaveUp { run_id, error } => {
+                    drained.gave_up.insert(run_id, error.to_string());
+                }
+                Progress::Planned { .. } | Progress::Recorded { .. } => {}
+            }
+        };
+        let interrupted = tokio::select! {
+            done = drain(&self.ctx, &self.work, &self.finalize, self.workers, watch) => {
+                done?;
+                false
+            }
+            pressed = tokio::signal::ctrl_c() => {
+                pressed?;
+                true
+            }
+        };
+        drained.interrupted = interrupted;
+        Ok(drained)
+    }
+}

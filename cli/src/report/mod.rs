@@ -1,0 +1,247 @@
+//! What `run` tells: the JSON that scripts depend on, and (in `text`) its tables for people.
+
+mod text;
+
+use std::collections::BTreeMap;
+
+use rowmill::dataset::Dataset;
+use rowmill::ledger::{Outcome, RowCounts, Run};
+use rowmill::storage::Storage;
+use serde::Serialize;
+
+use crate::fault::Exit;
+
+/// The document of `run --json`.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// One per source.
+    pub runs: Vec<RunReport>,
+    /// Their sums.
+    pub totals: Totals,
+    /// Outputs removed because their source is gone; absent unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Vec<String>>,
+    /// Nothing was done; absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// How one run ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// The run's id; empty where there is no run, because the source was not found.
+    pub run_id: String,
+    /// The dataset's name.
+    pub dataset: String,
+    /// What was ingested.
+    pub source: SourceReport,
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed or what superseded it.
+    pub error: Option<String>,
+    /// Slices planned.
+    pub slices: u32,
+    /// From planning to publishing, milliseconds.
+    pub duration_ms: u64,
+    /// Rows by fate.
+    pub rows: RowCounts,
+    /// Quarantined rows by reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// The parts that readers see.
+    pub parts: Vec<PartReport>,
+    /// The quarantine that readers see.
+    pub quarantine: Vec<QuarantineReport>,
+    /// For people only.
+    #[serde(skip)]
+    pub warnings: BTreeMap<String, u64>,
+    /// For people only.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
+}
+
+/// What was ingested.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceReport {
+    /// Where.
+    pub uri: String,
+    /// Which version; empty where it was not found.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A part.
+#[derive(Debug, Clone, Serialize)]
+pub struct PartReport {
+    /// Where.
+    pub uri: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Rows of each row group.
+    pub row_groups: Vec<u64>,
+}
+
+/// A file of quarantined rows.
+#[derive(Debug, Clone, Serialize)]
+pub struct QuarantineReport {
+    /// Where.
+    pub uri: String,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// How a run ended, as `run` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Published.
+    Complete,
+    /// Failed; what was published stays.
+    Failed,
+    /// This version of the source is published already: the figures are those of the run that did it.
+    Skipped,
+    /// A newer version or a later request took its place.
+    Superseded,
+    /// It would be run, but for `--dry-run`.
+    Planned,
+    /// Ctrl-C came first: the same command resumes it.
+    Interrupted,
+}
+
+impl Status {
+    /// The word for it, as in the JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Superseded => "superseded",
+            Self::Planned => "planned",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl From<rowmill::ledger::Status> for Status {
+    fn from(status: rowmill::ledger::Status) -> Self {
+        match status {
+            rowmill::ledger::Status::Complete => Self::Complete,
+            rowmill::ledger::Status::Failed => Self::Failed,
+            rowmill::ledger::Status::Superseded => Self::Superseded,
+        }
+    }
+}
+
+/// Sums over the runs.
+#[derive(Debug, Default, Serialize)]
+pub struct Totals {
+    /// Runs listed.
+    pub runs: usize,
+    /// Of these, published now.
+    pub complete: usize,
+    /// Of these, failed.
+    pub failed: usize,
+    /// Of these, published before.
+    pub skipped: usize,
+    /// Rows of the runs done now.
+    pub rows: RowCounts,
+}
+
+impl RunReport {
+    /// A run of which nothing is known but who it is.
+    pub fn bare(run: &Run, status: Status, error: Option<String>) -> Self {
+        Self {
+            run_id: run.run_id.clone(),
+            dataset: run.dataset.clone(),
+            source: SourceReport {
+                uri: run.source.uri(),
+                etag: run.source.version.etag.clone(),
+                size: run.source.size,
+            },
+            status,
+            error,
+            slices: 0,
+            duration_ms: 0,
+            rows: RowCounts::default(),
+            reasons: BTreeMap::new(),
+            parts: Vec::new(),
+            quarantine: Vec::new(),
+            warnings: BTreeMap::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    /// A source that could not even be looked up.
+    pub fn unfound(dataset: &Dataset, uri: String, problem: String) -> Self {
+        Self {
+            run_id: String::new(),
+            dataset: dataset.spec.name.clone(),
+            source: SourceReport { uri, etag: String::new(), size: 0 },
+            status: Status::Failed,
+            error: Some(problem),
+            slices: 0,
+            duration_ms: 0,
+            rows: RowCounts::default(),
+            reasons: BTreeMap::new(),
+            parts: Vec::new(),
+            quarantine: Vec::new(),
+            warnings: BTreeMap::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    /// A run that has ended.
+    pub fn of(outcome: &Outcome, sink: &dyn Storage) -> Self {
+        let parts = outcome.parts.iter().map(|part| PartReport {
+            uri: sink.uri(&part.key),
+            rows: part.rows,
+            bytes: part.bytes,
+            row_groups: part.row_groups.clone(),
+        });
+        let quarantine =
+            outcome.quarantine.iter().map(|part| QuarantineReport { uri: sink.uri(&part.key), rows: part.rows });
+        let error = outcome.error.as_ref().map(|failure| failure.message.clone());
+        Self {
+            slices: outcome.slices,
+            duration_ms: u64::try_from(outcome.finished_at_ms - outcome.started_at_ms).unwrap_or(0),
+            rows: outcome.rows,
+            reasons: outcome.reasons.clone(),
+            parts: parts.collect(),
+            quarantine: quarantine.collect(),
+            warnings: outcome.warnings.clone(),
+            remarks: outcome.notes.clone(),
+            ..Self::bare(&outcome.run, outcome.status.into(), error)
+        }
+    }
+
+    /// Whether its figures are of rows read by this command.
+    fn done_now(&self) -> bool {
+        matches!(self.status, Status::Complete | Status::Failed | Status::Superseded)
+    }
+}
+
+impl Report {
+    /// A report of these runs.
+    pub fn new(runs: Vec<RunReport>) -> Self {
+        let mut totals = Totals { runs: runs.len(), ..Totals::default() };
+        for run in &runs {
+            match run.status {
+                Status::Complete => totals.complete += 1,
+                Status::Failed => totals.failed += 1,
+                Status::Skipped => totals.skipped += 1,
+                Status::Superseded | Status::Planned | Status::Interrupted => {}
+            }
+            if run.done_now() {
+                totals.rows += run.rows;
+            }
+        }
+        Self { runs, totals, ..Self::default() }
+    }
+
+    /// The exit code that the runs deserve.
+    pub fn exit(&self) -> Exit {
+        if self.totals.failed > 0 { Exit::Failed } else { Exit::Done }
+    }
+}

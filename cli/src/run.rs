@@ -1,0 +1,147 @@
+//! `rowmill run`: the pipeline on this machine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rowmill::dataset::{Dataset, Format, overlap};
+use rowmill::event::{Intent, Request};
+use rowmill::pipeline::{Context, request};
+
+use crate::args::{RunArgs, intent};
+use crate::engine::Engine;
+use crate::fault::{Exit, Fault};
+use crate::ingest::{EAGER, Ingest, RESUME};
+use crate::location::Location;
+use crate::render;
+use crate::report::Report;
+use crate::sink::Sink;
+use crate::sources::{Named, named};
+use crate::stores::AnyStores;
+
+/// Runs the command.
+pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
+    let asked = args.ask.request(intent(&args.intent)?, None);
+    let dataset = read_dataset(&args.dataset)?;
+    refuse_intent(asked.intent)?;
+    refuse_format(&dataset)?;
+    let stores = Arc::new(AnyStores::default());
+    let sink = Sink::open(&args.sink, &stores).await?;
+    let engine = Engine::new(&sink, stores.clone(), args.workers);
+    if asked.intent == Intent::Prune {
+        return prune(&engine, &dataset, &asked, args.json).await;
+    }
+    let wanted = wanted(&engine.ctx, &dataset, &sink, &asked, &args.sources).await?;
+    if wanted.is_empty() {
+        eprintln!("note: nothing matched: no source to ingest");
+    }
+    sink.collect_garbage().await;
+    let mut ingest = Ingest::new(&engine.ctx, &dataset, &asked).await?;
+    for source in wanted {
+        ingest.add(source).await?;
+    }
+    let (report, interrupted) = ingest.finish(&engine).await?;
+    tell(&report, args.json);
+    if interrupted {
+        eprintln!("interrupted: {RESUME}");
+        return Ok(Exit::Interrupted);
+    }
+    Ok(report.exit())
+}
+
+/// Prints a report, as JSON or for people.
+pub fn tell(report: &Report, json: bool) {
+    if json {
+        render::print_json(report);
+    } else {
+        render::print(&report.text());
+    }
+}
+
+/// Reads and validates a dataset file: what is wrong with it is told with line and column.
+pub fn read_dataset(path: &Path) -> Result<Dataset, Fault> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Fault::usage(format!("{shown}: {error}: name a dataset file")))?;
+    let dataset = Dataset::parse(&text, &shown.to_string())?;
+    rowmill::clean::validate(&dataset)?;
+    Ok(dataset)
+}
+
+fn refuse_intent(intent: Intent) -> Result<(), Fault> {
+    match intent {
+        Intent::Incremental | Intent::Reprocess | Intent::TestSubset | Intent::Prune => Ok(()),
+        Intent::Heal => Err(Fault::usage("heal is for a deployed stack: here, run the same command again")),
+        Intent::Redrive => Err(Fault::usage("to retry failed runs, use `rowmill redrive`")),
+    }
+}
+
+/// Refuses formats that are not read yet.
+pub fn refuse_format(dataset: &Dataset) -> Result<(), Fault> {
+    let name = match dataset.spec.source.format {
+        Format::Parquet => return Ok(()),
+        Format::Csv => "csv",
+        Format::Ndjson => "ndjson",
+    };
+    Err(dataset.error_at("source.format", None, format!("{name} is not supported yet: use parquet")).into())
+}
+
+/// The sources that the command is about: those named, else those listed.
+async fn wanted(
+    ctx: &Context,
+    dataset: &Dataset,
+    sink: &Sink,
+    asked: &Request,
+    arguments: &[String],
+) -> Result<Vec<Named>, Fault> {
+    if arguments.is_empty() {
+        if dataset.source_root().is_none() {
+            return Err(Fault::usage(format!(
+                "{}: it has no source.uri, so there is nothing to list: name sources on the command line",
+                dataset.origin
+            )));
+        }
+        overlap(&[dataset], &sink.uri())?;
+        let listed = request::listed(ctx, dataset, asked).await?;
+        return Ok(listed.into_iter().map(Named::Found).collect());
+    }
+    let names = named(ctx.stores.as_ref(), arguments, asked.pattern.as_deref(), ".parquet").await?;
+    for folder in &names.folders {
+        sink.refuse_folder(folder)?;
+    }
+    let now_ms = ctx.now_ms();
+    let oldest_ms = asked.modified_within.map(|window| now_ms - i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
+    let mut wanted = Vec::new();
+    for source in names.sources {
+        if let Named::Found(found) = &source {
+            sink.refuse_source(dataset, &Location { bucket: found.bucket.clone(), key: found.key.clone() })?;
+            if oldest_ms.is_some_and(|oldest_ms| found.version.last_modified_ms < oldest_ms) {
+                continue;
+            }
+        }
+        wanted.push(source);
+    }
+    Ok(wanted)
+}
+
+/// Removes the outputs whose source is gone.
+async fn prune(engine: &Engine, dataset: &Dataset, asked: &Request, json: bool) -> Result<Exit, Fault> {
+    let answer = request::request(&engine.ctx, std::slice::from_ref(dataset), asked, EAGER).await?;
+    let mut report = Report::new(Vec::new());
+    if !json {
+        for uri in &answer.pruned {
+            render::print(&format!("{} the output of {uri}\n", if asked.dry_run { "would remove" } else { "removed" }));
+        }
+    }
+    if answer.pruned.is_empty() {
+        eprintln!("note: nothing to prune: every output's source is there");
+    }
+    report.pruned = Some(answer.pruned);
+    report.dry_run = asked.dry_run;
+    if json {
+        render::print_json(&report);
+    }
+    for problem in &answer.problems {
+        eprintln!("error: {problem}");
+    }
+    Ok(if answer.problems.is_empty() { Exit::Done } else { Exit::Failed })
+}

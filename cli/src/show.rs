@@ -1,0 +1,150 @@
+//! `rowmill show`: one run, from its plan to its outcome.
+
+use rowmill::ledger::records::{Open, SliceResult};
+use rowmill::ledger::{Ledger, Outcome, Plan, RowCounts, SliceRecord};
+use serde::Serialize;
+
+use crate::args::ShowArgs;
+use crate::fault::{Exit, Fault};
+use crate::history::{self, word};
+use crate::location::shown;
+use crate::render::{self, Align, Table, bytes, count, length, moment, seconds};
+use crate::stack::ledger_at;
+
+/// The document of `show --json`: the ledger's objects as they are.
+#[derive(Debug, Serialize)]
+struct Shown {
+    run_id: String,
+    dataset: String,
+    status: &'static str,
+    source: Option<String>,
+    open: Option<Open>,
+    plan: Option<Plan>,
+    slices: Vec<SliceRecord>,
+    outcome: Option<Outcome>,
+}
+
+/// Runs the command.
+pub async fn show(args: ShowArgs) -> Result<Exit, Fault> {
+    let ledger = ledger_at(&args.place).await?;
+    let entry = history::find(&ledger, &args.run).await?;
+    let shown = gather(&ledger, entry).await?;
+    if args.json {
+        render::print_json(&shown);
+    } else {
+        render::print(&text(&ledger, &shown));
+    }
+    Ok(Exit::Done)
+}
+
+async fn gather(ledger: &Ledger, entry: history::Entry) -> Result<Shown, Fault> {
+    let plan = ledger.plan(&entry.dataset, &entry.run_id).await?;
+    let records = ledger.slices(&entry.dataset, &entry.run_id).await?;
+    let known = history::read(ledger, entry).await?;
+    Ok(Shown {
+        run_id: known.entry.run_id.clone(),
+        dataset: known.entry.dataset.clone(),
+        status: word(known.status()),
+        source: known.run.as_ref().map(|run| run.source.uri()),
+        open: known.entry.open.clone(),
+        plan,
+        slices: records.into_iter().map(|record| record.value).collect(),
+        outcome: known.outcome,
+    })
+}
+
+fn text(ledger: &Ledger, run: &Shown) -> String {
+    let mut facts = Table::bare(&[Align::Left, Align::Left]);
+    let mut fact = |name: &str, value: String| facts.row([name.to_owned(), value]);
+    fact("run", run.run_id.clone());
+    fact("dataset", run.dataset.clone());
+    fact("status", run.status.to_owned());
+    fact("source", run.source.as_deref().map(shown).unwrap_or("unknown").to_owned());
+    let of = run.plan.as_ref().map(|plan| &plan.run).or(run.outcome.as_ref().map(|outcome| &outcome.run));
+    if let Some(of) = of.or(run.open.as_ref().map(|open| &open.run)) {
+        fact("version", of.source.version.version_id.as_ref().unwrap_or(&of.source.version.etag).clone());
+        fact("size", bytes(of.source.size));
+        fact("purpose", format!("{:?}", of.purpose).to_lowercase());
+        fact("config", of.config.clone());
+    }
+    if let Some(open) = &run.open {
+        fact("open since", format!("{}, {} restarts", moment(open.opened_at_ms), open.restarts));
+    }
+    if let Some(plan) = &run.plan {
+        let slices = format!("{} rows in {} slices", count(plan.rows), length(plan.slices.len()));
+        fact("plan", format!("{slices}, {} rows a row group", count(plan.row_group_rows)));
+        fact("recorded", format!("{} of {} slices", length(run.slices.len()), length(plan.slices.len())));
+    }
+    if let Some(outcome) = &run.outcome {
+        let took_ms = u64::try_from(outcome.finished_at_ms - outcome.started_at_ms).unwrap_or(0);
+        fact("ended", format!("{}, after {} s", moment(outcome.finished_at_ms), seconds(took_ms)));
+        fact("rows", fates(&outcome.rows));
+        if let Some(error) = &outcome.error {
+            fact("error", error.message.clone());
+        }
+    }
+    let mut text = facts.text("");
+    if let Some(outcome) = &run.outcome {
+        text.push_str(&details(ledger, outcome));
+    } else {
+        text.push_str(&slices(&run.slices));
+    }
+    text
+}
+
+/// Rows by fate, as a sum.
+pub fn fates(rows: &RowCounts) -> String {
+    let (read, kept, quarantined) = (count(rows.read), count(rows.kept), count(rows.quarantined));
+    format!("{read} read = {kept} kept + {quarantined} quarantined + {} filtered", count(rows.filtered))
+}
+
+fn details(ledger: &Ledger, outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for (title, rows) in [("quarantined, by reason", &outcome.reasons), ("kept with a warning", &outcome.warnings)] {
+        if rows.is_empty() {
+            continue;
+        }
+        let mut table = Table::new(&[("rows", Align::Right), (title, Align::Left)]);
+        for (name, rows) in rows {
+            table.row([count(*rows), name.clone()]);
+        }
+        text.push_str(&format!("\n{}", table.text("")));
+    }
+    for (title, lines) in [("how the source differs", &outcome.drift), ("notes", &outcome.notes)] {
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{title}\n  {}\n", lines.join("\n  ")));
+        }
+    }
+    for (title, visible) in [("part", &outcome.parts), ("quarantine", &outcome.quarantine)] {
+        if visible.is_empty() {
+            continue;
+        }
+        let mut table = Table::new(&[
+            ("rows", Align::Right),
+            ("row groups", Align::Right),
+            ("size", Align::Right),
+            (title, Align::Left),
+        ]);
+        for part in visible {
+            let uri = ledger.sink().uri(&part.key);
+            table.row([count(part.rows), length(part.row_groups.len()), bytes(part.bytes), shown(&uri).to_owned()]);
+        }
+        text.push_str(&format!("\n{}", table.text("")));
+    }
+    text
+}
+
+fn slices(records: &[SliceRecord]) -> String {
+    if records.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[("slice", Align::Right), ("seconds", Align::Right), ("rows", Align::Left)]);
+    for record in records {
+        let (took, rows) = match &record.result {
+            SliceResult::Done(done) => (seconds(done.duration_ms), fates(&done.rows)),
+            SliceResult::Failed(failure) => (String::new(), format!("failed: {}", failure.message)),
+        };
+        table.row([record.slice.to_string(), took, rows]);
+    }
+    format!("\n{}", table.text(""))
+}

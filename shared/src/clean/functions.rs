@@ -1,0 +1,143 @@
+//! The functions that expressions may call: DataFusion's scalar functions that give the same answer for the same row.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::DataType;
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{DataFusionError, TableReference};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
+use datafusion_functions::core::planner::CoreFunctionPlanner;
+use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
+use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_sql::sqlparser::ast::{Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
+
+use crate::dataset::closest;
+
+/// Functions whose second argument is a length, which no row may choose: it is allocated.
+const LENGTHENING: [&str; 3] = ["lpad", "rpad", "repeat"];
+/// The longest such length.
+const MAX_LENGTH: usize = 1_000;
+
+/// Why a function may not be called so, if that is the case.
+pub(super) fn callable(function: &Function) -> Result<(), String> {
+    let name = function.name.to_string().to_lowercase();
+    known(&name)?;
+    if !LENGTHENING.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let length = match &function.args {
+        FunctionArguments::List(list) => list.args.get(1),
+        _ => None,
+    };
+    let fits = match length {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Ast::Value(literal)))) => match &literal.value {
+            Value::Number(digits, _) => digits.parse::<usize>().is_ok_and(|length| length <= MAX_LENGTH),
+            _ => false,
+        },
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(format!("function `{name}` needs its length as a number up to {MAX_LENGTH}")) }
+}
+
+fn known(name: &str) -> Result<(), String> {
+    if FUNCTIONS.by_name.contains_key(name) {
+        return Ok(());
+    }
+    if FUNCTIONS.unstable.contains(name) {
+        return Err(format!(
+            "function `{name}` gives another answer each time, and the same source must give the same bytes: use a column of the source"
+        ));
+    }
+    let hint = match closest(name, FUNCTIONS.by_name.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "scalar functions of DataFusion are known here, aggregates are not".to_owned(),
+    };
+    Err(format!("unknown function `{name}`: {hint}"))
+}
+
+/// What the planner asks of its surroundings: functions, and no tables.
+pub(super) struct Functions {
+    by_name: BTreeMap<String, Arc<ScalarUDF>>,
+    /// Known, and refused: another answer each time.
+    unstable: BTreeSet<String>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+    pub(super) options: Arc<ConfigOptions>,
+}
+
+/// All of them.
+pub(super) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
+    let mut by_name = BTreeMap::new();
+    let mut unstable = BTreeSet::new();
+    for function in datafusion_functions::all_default_functions() {
+        let names = std::iter::once(function.name().to_owned()).chain(function.aliases().iter().cloned());
+        for name in names {
+            if function.signature().volatility == Volatility::Immutable {
+                by_name.insert(name, function.clone());
+            } else {
+                unstable.insert(name);
+            }
+        }
+    }
+    Functions {
+        by_name,
+        unstable,
+        planners: vec![
+            Arc::new(CoreFunctionPlanner::default()),
+            Arc::new(DatetimeFunctionPlanner),
+            Arc::new(UnicodeFunctionPlanner),
+        ],
+        options: Arc::new(ConfigOptions::default()),
+    }
+});
+
+impl ContextProvider for Functions {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
+        Err(DataFusionError::Plan(format!("there is no table {name}: an expression sees one row")))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.by_name.get(&name.to_lowercase()).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, _name: &str) -> Option<Arc<AggregateUDF>> {
+        None
+    }
+
+    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
+        None
+    }
+
+    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.by_name.keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

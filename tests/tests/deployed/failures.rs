@@ -1,0 +1,48 @@
+//! What cannot succeed ends as a failed run that says why.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use rowmill::ledger::Status;
+use rowmill_tests::stack::eventually;
+use rowmill_tests::trips::{parquet, trips};
+use serde_json::json;
+
+use crate::bench::Bench;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrupt_file_ends_as_a_failed_run_with_its_reason_an_alarm_metric_and_empty_queues() -> Result<()> {
+    let bench = Bench::applied("corrupt", 1_000).await?;
+    bench.put("not parquet.parquet", Bytes::from_static(b"number,fare\n1,2.5\n")).await?;
+    let outcome = bench.ingested("not parquet.parquet").await?;
+    assert_eq!(outcome.status, Status::Failed);
+    let message = outcome.error.map(|error| error.message).unwrap_or_default();
+    assert!(message.contains("not%20parquet.parquet") || message.contains("not parquet.parquet"), "{message}");
+    assert!(message.contains("not a Parquet file"), "{message}");
+    bench.quiet().await?;
+    let run_id = outcome.run.run_id;
+    let metric = || async {
+        let log = tokio::fs::read_to_string(&bench.stack.log).await?;
+        let said = log.lines().any(|line| line.contains(&run_id) && line.contains(r#""RunsFailed":1"#));
+        Ok(said.then_some(()))
+    };
+    eventually("the metric of the failed run", Duration::from_secs(20), metric).await?;
+    let answer = bench.ask("").await?;
+    assert_eq!((&answer["enqueued"], &answer["skipped"]), (&json!(0), &json!(1)), "it is not tried for ever: {answer}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_page_fails_the_run_and_shows_nothing() -> Result<()> {
+    let bench = Bench::applied("damaged", 1_000).await?;
+    let mut bytes = parquet(&trips(0, 5_000), 5_000)?.to_vec();
+    for byte in bytes.iter_mut().skip(40).take(400) {
+        *byte = 0xff;
+    }
+    bench.put("a.parquet", Bytes::from(bytes)).await?;
+    let outcome = bench.ingested("a.parquet").await?;
+    assert_eq!(outcome.status, Status::Failed, "{outcome:?}");
+    assert!(bench.keys("damaged/").await?.is_empty());
+    bench.quiet().await
+}

@@ -1,0 +1,7 @@
+//! End to end on the deployed stack: `template.yaml`, built and deployed by SAM, on an AWS emulator.
+
+mod bench;
+mod failures;
+mod flow;
+mod operations;
+mod storage;

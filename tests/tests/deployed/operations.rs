@@ -1,0 +1,75 @@
+//! What an operator does, with the `rowmill` command against the stack.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use rowmill::ledger::identity::Purpose;
+use rowmill_tests::trips::{parquet, trips};
+use serde_json::Value;
+
+use crate::bench::Bench;
+
+/// Builds the command once; cargo tells where it lies.
+fn rowmill() -> Result<&'static PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    built.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn build() -> Result<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    let built = cargo.args(["build", "-p", "rowmill-cli", "--message-format", "json-render-diagnostics"]).output()?;
+    ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let messages = String::from_utf8(built.stdout)?;
+    let executable = messages.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message.get("executable")?.as_str()?))
+    });
+    executable.last().context("cargo named no executable")
+}
+
+fn run(bench: &Bench, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(rowmill()?);
+    command.args(arguments).args(["--stack", &bench.stack.name]).envs(bench.stack.environment());
+    Ok(command.output()?)
+}
+
+fn json(output: &Output) -> Result<Value> {
+    serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_trigger_runs_show_and_redrive_work_on_the_stack() -> Result<()> {
+    let bench = Bench::new("operated", 1_000).await?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), &bench.dataset.text)?;
+    bench.put("a.parquet", parquet(&trips(0, 1_500), 1_500)?).await?;
+    bench.put("b.parquet", Bytes::from_static(b"PAR1 nothing PAR1")).await?;
+
+    let path = file.path().to_string_lossy().into_owned();
+    let applied = run(&bench, &["apply", &path])?;
+    ensure!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+
+    let triggered = run(&bench, &["trigger", "", "--dataset", "operated", "--json"])?;
+    assert_eq!(json(&triggered)?["enqueued"], 2);
+    bench.ingested("a.parquet").await?;
+    let failed = bench.ingested("b.parquet").await?.run.run_id;
+
+    let runs = json(&run(&bench, &["runs", "--dataset", "operated", "--json"])?)?.to_string();
+    assert!(runs.contains(&failed) && runs.contains("complete"), "{runs}");
+    let shown = json(&run(&bench, &["show", &failed, "--json"])?)?.to_string();
+    assert!(shown.contains("failed"), "{shown}");
+
+    bench.put("b.parquet", parquet(&trips(0, 700), 700)?).await?;
+    let redriven = run(&bench, &["redrive", &failed, "--json"])?;
+    ensure!(redriven.status.success(), "{}", String::from_utf8_lossy(&redriven.stderr));
+    let generation = json(&redriven)?["request_id"].as_str().unwrap_or_default().to_owned();
+    let retry = bench.run("b.parquet", Purpose::Retry, &generation).await?;
+    bench.ended(&retry.run_id).await?;
+    bench.quiet().await
+}
