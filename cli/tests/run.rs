@@ -129,7 +129,7 @@ fn a_wrong_dataset_file_exits_2_with_line_and_column() {
     let text = std::fs::read_to_string(folder.path().join("fhvhv.toml")).unwrap();
     let wrongs = [
         ("extra_columns = \"keep\"", "extra_colums = \"keep\"", "extra_columns"),
-        ("trip_miles < 1000", "trip_mils <", "trip_mils"),
+        ("trip_miles < 1000", "trip_miles <", "bad sql"),
         ("name = \"fhvhv\"", "name = fhvhv", ""),
     ];
     for (good, bad, told) in wrongs {

@@ -10,7 +10,7 @@ use super::Places;
 use super::inspect::{self, Inspected};
 use crate::fault::Fault;
 use crate::location::shown;
-use crate::render::{Align, Table, bytes, count, float, length, plural};
+use crate::render::{Align, Table, bytes, count, length, plural, seconds};
 use crate::report::Report;
 use crate::show::fates;
 
@@ -70,17 +70,19 @@ impl After {
         for (reason, rows) in report.runs.iter().flat_map(|run| &run.reasons) {
             *reasons.entry(reason).or_default() += rows;
         }
-        let mut table = Table::new(&[("rows", Align::Right), ("quarantined, by reason", Align::Left)]);
-        for (reason, rows) in reasons {
-            table.row([count(rows), reason.to_owned()]);
+        if !reasons.is_empty() {
+            let mut table = Table::new(&[("rows", Align::Right), ("quarantined, by reason", Align::Left)]);
+            for (reason, rows) in reasons {
+                table.row([count(rows), reason.to_owned()]);
+            }
+            text.push_str(&table.text("  "));
         }
-        text.push_str(&table.text("  "));
-        let seconds = took.as_secs_f64();
-        let rate = float(rows.read) / seconds.max(0.001);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
         text.push_str(&format!(
-            "\ntime: {seconds:.1} s with {}: {} thousand rows a second\n",
+            "\ntime: {} s with {}: {} rows a second\n",
+            seconds(took_ms),
             plural(workers, "worker"),
-            format_args!("{:.0}", rate / 1000.0)
+            count(rows.read.saturating_mul(1_000) / took_ms)
         ));
         for run in report.runs.iter().filter(|run| run.error.is_some()) {
             let error = run.error.as_deref().unwrap_or_default();
