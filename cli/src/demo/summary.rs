@@ -13,6 +13,7 @@ use crate::location::shown;
 use crate::render::{Align, Table, bytes, count, length, plural, seconds};
 use crate::report::Report;
 use crate::show::fates;
+use crate::types::{Columns, changes};
 
 /// The files as they came.
 pub fn before(files: &[Inspected]) -> String {
@@ -27,14 +28,14 @@ pub fn before(files: &[Inspected]) -> String {
 #[derive(Debug)]
 pub struct After {
     /// The columns of every part.
-    columns: Vec<(String, String)>,
+    columns: Columns,
     schemas: usize,
 }
 
 impl After {
     /// Reads the footer of every part.
     pub fn read(report: &Report) -> Result<Self, Fault> {
-        let mut schemas: Vec<Vec<(String, String)>> = Vec::new();
+        let mut schemas: Vec<Columns> = Vec::new();
         for part in report.runs.iter().flat_map(|run| &run.parts) {
             let columns = inspect::read(Path::new(shown(&part.uri)))?.columns;
             if !schemas.contains(&columns) {
@@ -93,24 +94,7 @@ impl After {
 
     /// The columns that any file had otherwise.
     fn types(&self, before: &[Inspected]) -> String {
-        let mut table = Table::new(&[("column", Align::Left), ("before", Align::Left), ("after", Align::Left)]);
-        for (name, after) in &self.columns {
-            let mut seen: Vec<String> = Vec::new();
-            for file in before {
-                let found = file.columns.iter().find(|(column, _)| column.eq_ignore_ascii_case(name));
-                let told = match found {
-                    Some((column, before)) if column == name => before.clone(),
-                    Some((column, before)) => format!("{before} as {column}"),
-                    None => "missing".to_owned(),
-                };
-                if !seen.contains(&told) {
-                    seen.push(told);
-                }
-            }
-            if seen != [after.clone()] {
-                table.row([name.clone(), seen.join(", "), after.clone()]);
-            }
-        }
+        let table = changes(before.iter().map(|file| &file.columns), &self.columns);
         let schemas =
             if self.schemas == 1 { "one schema in every part".to_owned() } else { plural(self.schemas, "schema") };
         format!("\ntypes: {schemas}\n{}", table.text("  "))
