@@ -50,6 +50,7 @@ pub struct FinishedPart {
     pub upload: PendingUpload,
 }
 
+#[derive(Debug)]
 enum Command {
     Write(RecordBatch),
     EndRowGroup,
@@ -64,6 +65,13 @@ enum Command {
 #[derive(Debug)]
 pub struct PartWriter {
     commands: Option<mpsc::Sender<Command>>,
+    work: Option<Work>,
+    /// The upload, once the work on it has ended.
+    upload: Option<DeferredUpload>,
+}
+
+#[derive(Debug)]
+struct Work {
     encoder: JoinHandle<parquet::errors::Result<Option<Vec<u64>>>>,
     uploader: JoinHandle<(DeferredUpload, Result<()>)>,
 }
@@ -75,10 +83,10 @@ impl PartWriter {
         let (pieces, encoded) = mpsc::channel(WAITING);
         let encoder = tokio::task::spawn_blocking(move || encode(orders, pieces, schema, &options));
         let uploader = tokio::spawn(carry(encoded, upload));
-        Self { commands: Some(commands), encoder, uploader }
+        Self { commands: Some(commands), work: Some(Work { encoder, uploader }), upload: None }
     }
 
-    /// Appends rows to the open row group.
+    /// Appends rows to the open row group. After an error only [`abort`](Self::abort) makes sense.
     pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         self.order(Command::Write(batch)).await
     }
@@ -90,43 +98,63 @@ impl PartWriter {
 
     /// Ends the file and waits for its upload. On an error the upload is aborted as far as possible.
     pub async fn finish(mut self) -> Result<FinishedPart> {
-        // An order that is not taken: the end tells why.
-        let _ = self.order(Command::Finish).await;
-        self.commands = None;
-        let encoded = self.encoder.await.map_err(|error| Error::Internal(format!("the encoder ended: {error}")));
-        let (upload, carried) = self.uploader.await.map_err(|error| Error::Internal(format!("uploading: {error}")))?;
-        let row_groups = carried.and_then(|()| match encoded? {
-            Ok(Some(row_groups)) => Ok(row_groups),
-            Ok(None) => Err(Error::Internal("the encoder ended before the part did".to_owned())),
-            Err(error) => Err(Error::Internal(format!("encoding {}: {error}", upload.key()))),
-        });
+        let row_groups = match self.order(Command::Finish).await {
+            Ok(()) => self.end().await,
+            Err(error) => Err(error),
+        };
         let row_groups = match row_groups {
             Ok(row_groups) => row_groups,
             Err(error) => {
-                upload.abort().await;
+                self.abort().await;
                 return Err(error);
             }
         };
-        let upload = upload.finish().await?;
+        let upload = self.upload.ok_or_else(ended)?.finish().await?;
         let stats = PartStats { rows: row_groups.iter().sum(), row_groups, bytes: upload.size };
         Ok(FinishedPart { stats, upload })
     }
 
     /// Gives the part up and aborts its upload.
     pub async fn abort(mut self) {
-        self.commands = None;
-        // The encoder stops at the end of its orders; what it met does not matter any more.
-        let _ = self.encoder.await;
-        if let Ok((upload, _)) = self.uploader.await {
+        if let Err(error) = self.end().await {
+            tracing::debug!(%error, "part given up");
+        }
+        if let Some(upload) = self.upload {
             upload.abort().await;
         }
     }
 
-    /// An order fails only where the encoder is gone; why, [`finish`](Self::finish) tells.
+    /// An order fails only where the encoder has ended before; then why it did is the error.
     async fn order(&mut self, command: Command) -> Result<()> {
-        let gone = || Error::Internal("the part's encoder has ended: finish tells why".to_owned());
-        self.commands.as_ref().ok_or_else(gone)?.send(command).await.map_err(|_| gone())
+        let taken = match &self.commands {
+            Some(commands) => commands.send(command).await.is_ok(),
+            None => false,
+        };
+        match taken {
+            true => Ok(()),
+            false => Err(self.end().await.err().unwrap_or_else(ended)),
+        }
     }
+
+    /// Waits for the encoder and the upload to end; answers the row groups, or what went wrong first.
+    async fn end(&mut self) -> Result<Vec<u64>> {
+        self.commands = None;
+        let Work { encoder, uploader } = self.work.take().ok_or_else(ended)?;
+        let encoded = encoder.await;
+        let (upload, carried) = uploader.await.map_err(|error| Error::Internal(format!("uploading: {error}")))?;
+        let upload = self.upload.insert(upload);
+        // An upload that fails ends the encoder too, with less to tell.
+        carried?;
+        match encoded.map_err(|error| Error::Internal(format!("the encoder ended: {error}")))? {
+            Ok(Some(row_groups)) => Ok(row_groups),
+            Ok(None) => Err(ended()),
+            Err(error) => Err(Error::Internal(format!("encoding {}: {error}", upload.key()))),
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::Internal("the part has ended before".to_owned())
 }
 
 /// The encoder's thread. `None` where orders end without [`Command::Finish`].

@@ -153,6 +153,25 @@ async fn a_batch_of_other_columns_ends_the_part_and_aborts_its_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_ends_an_upload_is_what_the_next_write_tells() {
+    let storage = storage();
+    // Parts of one byte: the limit on parts is soon reached.
+    let mut writer = PartWriter::begin(rows(0, false).schema(), options(1), upload(&storage, 1).await);
+    let error = loop {
+        let written = match writer.write(rows(50_000, false)).await {
+            Ok(()) => writer.end_row_group().await,
+            failed => failed,
+        };
+        if let Err(error) = written {
+            break error;
+        }
+    };
+    assert!(matches!(error, Error::Limit { limit: 10_000, .. }), "{error}");
+    writer.abort().await;
+    assert!(storage.open_uploads().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_aborted_part_leaves_nothing_behind() {
     let storage = storage();
     let mut writer = PartWriter::begin(rows(0, false).schema(), options(1), upload(&storage, 1000).await);

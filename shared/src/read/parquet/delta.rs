@@ -119,3 +119,62 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use parquet::basic::Type as PhysicalType;
+    use parquet::schema::types::{ColumnPath, Type};
+
+    use super::*;
+
+    fn column(max_level: i16) -> ColumnDescriptor {
+        let leaf = Type::primitive_type_builder("text", PhysicalType::BYTE_ARRAY).build().unwrap();
+        ColumnDescriptor::new(Arc::new(leaf), max_level, 0, ColumnPath::from("text"))
+    }
+
+    fn page(bytes: Vec<u8>, num_values: u32, encoding: Encoding) -> Page {
+        Page::DataPage {
+            buf: Bytes::from(bytes),
+            num_values,
+            encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        }
+    }
+
+    /// Blocks of 128 values in 4 parts; `total` values, the first one 0.
+    fn stream(total: &[u8]) -> Vec<u8> {
+        [&[0x80, 0x01, 0x04], total, &[0x00]].concat()
+    }
+
+    #[test]
+    fn more_lengths_than_values_are_refused_before_they_are_allocated() {
+        let huge = stream(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+        for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+            let told = check(&page(huge.clone(), 3, encoding), &column(0)).unwrap_err();
+            assert_eq!(told, "a page of 3 values claims 562949953421311 lengths");
+        }
+        // The suffixes' lengths stand behind the prefixes': one value, nothing to skip.
+        let second = [stream(&[1]), huge].concat();
+        assert!(check(&page(second.clone(), 3, Encoding::DELTA_BYTE_ARRAY), &column(0)).is_err());
+        assert!(check(&page(second, 3, Encoding::DELTA_LENGTH_BYTE_ARRAY), &column(0)).is_ok());
+    }
+
+    #[test]
+    fn levels_before_the_lengths_are_passed_over() {
+        let levels = [&[2, 0, 0, 0, 6, 1][..], &stream(&[3]), &[0, 0, 0, 0, 0]].concat();
+        assert_eq!(check(&page(levels.clone(), 3, Encoding::DELTA_LENGTH_BYTE_ARRAY), &column(1)), Ok(()));
+        assert!(check(&page(levels, 2, Encoding::DELTA_LENGTH_BYTE_ARRAY), &column(1)).is_err());
+    }
+
+    #[test]
+    fn levels_that_reach_beyond_the_page_are_refused() {
+        let levels = vec![0xff, 0xff, 0xff, 0xff, 6, 1];
+        assert!(check(&page(levels, 3, Encoding::DELTA_LENGTH_BYTE_ARRAY), &column(1)).is_err());
+    }
+}

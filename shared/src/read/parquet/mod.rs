@@ -20,4 +20,4 @@ mod walk;
 
 pub use footer::{Footer, FooterLimits};
 pub use slice::{ReadOptions, SliceReader};
-pub use walk::find_pages;
+pub use walk::{find_pages, read_from_start};

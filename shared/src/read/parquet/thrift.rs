@@ -338,3 +338,99 @@ pub(super) fn footer_shape(bytes: &[u8]) -> Read<FooterShape> {
     })?;
     Ok(shape)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn varint(out: &mut Vec<u8>, mut value: u64) {
+        while value >= 0x80 {
+            out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    }
+
+    fn int(out: &mut Vec<u8>, delta: u8, value: i32) {
+        out.push(delta << 4 | I32);
+        let value = i64::from(value);
+        varint(out, ((value << 1) ^ (value >> 63)) as u64);
+    }
+
+    /// A version 1 data page's header with statistics of `noise` bytes.
+    fn header(uncompressed: i32, compressed: i32, values: i32, noise: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        int(&mut out, 1, 0);
+        int(&mut out, 1, uncompressed);
+        int(&mut out, 1, compressed);
+        out.push(2 << 4 | STRUCT);
+        int(&mut out, 1, values);
+        for encoding in [0, 3, 3] {
+            int(&mut out, 1, encoding);
+        }
+        out.push(1 << 4 | STRUCT);
+        out.push(1 << 4 | BINARY);
+        varint(&mut out, noise.len() as u64);
+        out.extend(noise);
+        out.extend([STOP, STOP, STOP]);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_header_reads_as_written_and_cut_anywhere_asks_for_more(
+            sizes in (0i32.., 0i32.., 0i32..), noise in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let bytes = header(sizes.0, sizes.1, sizes.2, &noise);
+            let found = page_header(&[bytes.as_slice(), &noise].concat()).unwrap();
+            prop_assert_eq!(found, PageHeader {
+                kind: PageKind::Data { values: sizes.2 as u64, rows: None },
+                header_bytes: bytes.len() as u32,
+                compressed_bytes: sizes.1 as u32,
+                uncompressed_bytes: sizes.0 as u32,
+            });
+            for length in 0..bytes.len() {
+                prop_assert_eq!(page_header(&bytes[..length]), Err(Problem::End));
+            }
+        }
+
+        #[test]
+        fn noise_is_read_without_a_panic(noise in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = page_header(&noise);
+            let _ = offset_index(&noise);
+            let _ = footer_shape(&noise);
+        }
+    }
+
+    #[test]
+    fn negative_sizes_are_refused() {
+        assert_eq!(page_header(&header(5, -1, 3, b"")), Err(Problem::Malformed("a page header with a negative size")));
+        assert_eq!(page_header(&header(5, 1, -3, b"")), Err(Problem::Malformed("a page header with a negative count")));
+    }
+
+    #[test]
+    fn a_list_longer_than_its_bytes_is_not_believed() {
+        // Field 4, a list of 2,000,000 structs.
+        let mut bytes = vec![4 << 4 | LIST, 15 << 4 | STRUCT];
+        varint(&mut bytes, 2_000_000);
+        bytes.push(STOP);
+        assert_eq!(footer_shape(&bytes), Err(Problem::End));
+    }
+
+    #[test]
+    fn a_schema_that_nests_is_measured() {
+        // Field 2, a list of 100 groups of one child each (field 5) and a leaf.
+        let mut bytes = vec![2 << 4 | LIST, 15 << 4 | STRUCT];
+        varint(&mut bytes, 101);
+        for _ in 0..100 {
+            int(&mut bytes, 5, 1);
+            bytes.push(STOP);
+        }
+        bytes.extend([STOP, STOP]);
+        let shape = footer_shape(&bytes).unwrap();
+        assert_eq!((shape.schema_elements, shape.schema_depth), (101, 100));
+    }
+}

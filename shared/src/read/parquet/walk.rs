@@ -1,5 +1,6 @@
 //! Finding the pages of a file without an offset index, by reading page headers and skipping what lies between.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::footer::{Footer, chunk_range};
 use super::pages::has_index;
-use super::slice::covered;
+use super::slice::{Covered, covered};
 use super::thrift::{self, PageHeader, PageKind, Problem};
 use crate::plan::{ColumnPages, PageMap, Slice};
 use crate::read::SourceFile;
@@ -34,20 +35,7 @@ const MAX_PAGES: usize = 1_000_000;
 ///
 /// [`Error::Source`] where page headers contradict the footer.
 pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) -> Result<PageMap> {
-    let mut cut: Vec<usize> = slices
-        .iter()
-        .flat_map(|slice| covered(footer, &slice.rows))
-        .filter(|covered| covered.is_cut())
-        .map(|covered| covered.index)
-        .collect();
-    cut.dedup();
-    let groups = cut.into_iter().filter_map(|index| Some((index, footer.metadata.row_groups().get(index)?)));
-    let chunks: Vec<_> = groups
-        .filter(|(_, group)| !has_index(group))
-        .flat_map(|(index, group)| {
-            group.columns().iter().enumerate().map(move |(column, chunk)| (index, column, chunk))
-        })
-        .collect();
+    let chunks = cut_chunks(footer, slices);
     let walks = chunks.into_iter().map(|(index, column, chunk)| {
         async move {
             let rows = footer.row_groups.get(index).copied().unwrap_or(0);
@@ -71,6 +59,42 @@ pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) 
         map.row_groups.entry(index).or_default().columns.insert(column, pages);
     }
     Ok(map)
+}
+
+/// What a person should know of a plan with these pages: the columns that slices read from the start of the row group
+/// they share, because the pages do not tell their rows.
+pub fn read_from_start(footer: &Footer, slices: &[Slice], pages: &PageMap) -> Vec<String> {
+    let located = |index: usize, column: usize| {
+        let group = u32::try_from(index).ok().and_then(|index| pages.row_groups.get(&index));
+        let column = u32::try_from(column).ok();
+        group.zip(column).is_some_and(|(group, column)| group.columns.contains_key(&column))
+    };
+    let columns: BTreeSet<String> = cut_chunks(footer, slices)
+        .into_iter()
+        .filter(|(index, column, _)| !located(*index, *column))
+        .map(|(_, _, chunk)| chunk.column_path().string())
+        .collect();
+    let note =
+        |column| format!("pages of column {column} do not tell their rows: slices read it from its row group's start");
+    columns.into_iter().map(note).collect()
+}
+
+/// The chunks, with row group and column, of the row groups without an offset index that a slice boundary cuts.
+fn cut_chunks<'a>(footer: &'a Footer, slices: &[Slice]) -> Vec<(usize, usize, &'a ColumnChunkMetaData)> {
+    let mut cut: Vec<usize> = slices
+        .iter()
+        .flat_map(|slice| covered(footer, &slice.rows))
+        .filter(Covered::is_cut)
+        .map(|covered| covered.index)
+        .collect();
+    cut.dedup();
+    cut.into_iter()
+        .filter_map(|index| Some((index, footer.metadata.row_groups().get(index)?)))
+        .filter(|(_, group)| !has_index(group))
+        .flat_map(|(index, group)| {
+            group.columns().iter().enumerate().map(move |(column, chunk)| (index, column, chunk))
+        })
+        .collect()
 }
 
 /// The walk over one column chunk.
