@@ -20,7 +20,7 @@ use crate::render::{self, Align, Table, bytes, count, float, length, plural};
 use crate::run::{read_dataset, refuse_format};
 use crate::sources::{Named, named};
 use crate::stores::AnyStores;
-use crate::types::type_name;
+use crate::types::{Columns, changes, columns};
 
 /// The document of `check --json`.
 #[derive(Debug, Serialize)]
@@ -41,17 +41,10 @@ struct Planned {
     slices: usize,
     row_groups_before: Vec<u64>,
     row_groups_after: Vec<u64>,
-    columns: Vec<Column>,
+    columns_before: Columns,
+    columns_after: Columns,
     drift: Vec<String>,
     estimate: Estimate,
-}
-
-/// A column of the output.
-#[derive(Debug, Serialize)]
-struct Column {
-    name: String,
-    before: Option<String>,
-    after: String,
 }
 
 /// Runs the command.
@@ -63,7 +56,10 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
     let mut sources = Vec::new();
     for source in names.sources {
         sources.push(match source {
-            Named::Unfound { uri, problem } => Planned::failed(uri, 0, problem),
+            Named::Unfound { uri, problem } => {
+                let problem = format!("{uri}: {problem}");
+                Planned::failed(uri, 0, problem)
+            }
             Named::Found(source) => match plan_source(stores.as_ref(), &dataset, &source).await {
                 Ok(planned) => planned,
                 Err(error) => Planned::failed(source.uri(), source.size, error.to_string()),
@@ -78,6 +74,9 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
     } else {
         render::print(&text(&dataset, &checked));
     }
+    for error in checked.sources.iter().filter_map(|planned| planned.error.as_ref()) {
+        eprintln!("error: {error}");
+    }
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
@@ -91,7 +90,8 @@ impl Planned {
             slices: 0,
             row_groups_before: Vec::new(),
             row_groups_after: Vec::new(),
-            columns: Vec::new(),
+            columns_before: Vec::new(),
+            columns_after: Vec::new(),
             drift: Vec::new(),
             estimate: Estimate::default(),
         }
@@ -109,19 +109,11 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
     let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
     let windows = slices.iter().flat_map(|slice| plan::windows(slice, output.row_group_rows));
     let row_groups_after = windows.map(|window| window.end - window.start).collect();
-    let fields = cleaner.output_schema().fields();
-    let columns = fields.iter().map(|field| {
-        let before = footer.schema.fields().iter().find(|before| before.name().eq_ignore_ascii_case(field.name()));
-        Column {
-            name: field.name().clone(),
-            before: before.map(|before| type_name(before.data_type())),
-            after: type_name(field.data_type()),
-        }
-    });
+    let after = columns(cleaner.output_schema());
     let estimate = Estimate::of(Shape {
         bytes: float(source.size),
         rows: float(footer.total_rows),
-        columns: float(u64::try_from(fields.len()).unwrap_or(u64::MAX)),
+        columns: float(u64::try_from(after.len()).unwrap_or(u64::MAX)),
         slices: float(u64::try_from(slices.len()).unwrap_or(u64::MAX)),
         row_group_rows: float(output.row_group_rows),
     });
@@ -131,7 +123,8 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
         size: source.size,
         rows: footer.total_rows,
         slices: slices.len(),
-        columns: columns.collect(),
+        columns_before: columns(&footer.schema),
+        columns_after: after,
         drift: cleaner.drift().iter().map(ToString::to_string).collect(),
         row_groups_before: footer.row_groups,
         row_groups_after,
@@ -169,12 +162,7 @@ fn text(dataset: &Dataset, checked: &Checked) -> String {
         ]);
     }
     text.push_str(&format!("\n{}", table.text("")));
-    for planned in &checked.sources {
-        match &planned.error {
-            Some(error) => text.push_str(&format!("\nerror: {error}\n")),
-            None => text.push_str(&schema(planned)),
-        }
-    }
+    text.push_str(&schemas(&checked.sources));
     let totals = &checked.totals;
     text.push_str(&format!(
         "\nin all {:.1} GB-seconds, {}; up to {} of memory and {:.1} s a slice\n{}",
@@ -187,14 +175,22 @@ fn text(dataset: &Dataset, checked: &Checked) -> String {
     text
 }
 
-/// The columns that change.
-fn schema(planned: &Planned) -> String {
-    if planned.drift.is_empty() {
-        return String::new();
+/// The columns that change, over all sources that come out alike.
+fn schemas(sources: &[Planned]) -> String {
+    let mut text = String::new();
+    let mut told: Vec<&Columns> = Vec::new();
+    for planned in sources.iter().filter(|planned| planned.error.is_none()) {
+        let after = &planned.columns_after;
+        if told.contains(&after) {
+            continue;
+        }
+        told.push(after);
+        let alike = sources.iter().filter(|other| other.columns_after == *after);
+        let table = changes(alike.clone().map(|other| &other.columns_before), after);
+        let sources = plural(alike.count(), "source");
+        text.push_str(&format!("\n{sources} to {}\n{}", plural(after.len(), "column"), table.text("  ")));
     }
-    let lines: Vec<String> = planned.drift.iter().map(|line| format!("  {line}\n")).collect();
-    let columns = plural(planned.columns.len(), "column");
-    format!("\n{} to {columns}:\n{}", shown(&planned.uri), lines.concat())
+    text
 }
 
 /// How many, and their sizes.

@@ -97,7 +97,7 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
             dry_run: args.dry_run,
             ..Request::default()
         };
-        let answer = request::request(ctx, &[dataset.clone()], &asked, Eagerness::default()).await?;
+        let answer = request::request(ctx, std::slice::from_ref(&dataset), &asked, Eagerness::default()).await?;
         problems.extend(answer.problems);
         for run_id in answer.runs {
             let retry = Run { run_id, ..run.clone() };

@@ -55,6 +55,7 @@ pub fn tell(report: &Report, json: bool) {
     } else {
         render::print(&report.text());
     }
+    eprint!("{}", report.problems());
 }
 
 /// Reads and validates a dataset file: what is wrong with it is told with line and column.

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{Ran, number, rowmill, run, trips, visible};
 
@@ -23,7 +23,7 @@ fn start(folder: &Path, sink: &str, intent: &str) -> Child {
 /// A number below `bound`, another one each time.
 fn random_below(bound: u32) -> u32 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    (now.subsec_nanos() / 1_000) % bound.max(1)
+    now.subsec_micros() % bound.max(1)
 }
 
 /// Each round kills the same run up to three times, at random moments, before it is left in peace.

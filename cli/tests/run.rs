@@ -129,7 +129,7 @@ fn a_wrong_dataset_file_exits_2_with_line_and_column() {
     let text = std::fs::read_to_string(folder.path().join("fhvhv.toml")).unwrap();
     let wrongs = [
         ("extra_columns = \"keep\"", "extra_colums = \"keep\"", "extra_columns"),
-        ("trip_miles < 1000", "trip_mils <", "trip_mils"),
+        ("trip_miles < 1000", "trip_miles <", "bad sql"),
         ("name = \"fhvhv\"", "name = fhvhv", ""),
     ];
     for (good, bad, told) in wrongs {
@@ -162,6 +162,7 @@ fn a_source_that_is_not_parquet_fails_alone_and_clearly() {
     assert!(errors.iter().any(|error| error.contains("not a Parquet file")), "{errors:?}");
     assert!(errors.iter().any(|error| error.contains("empty file")), "{errors:?}");
     assert!(errors.iter().any(|error| error.contains("no such file")), "{errors:?}");
+    assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error: file:///")).count(), 3, "{}", ran.stderr);
 }
 
 #[test]
@@ -230,7 +231,7 @@ fn the_ledger_is_listed_and_shown() {
     let listed = run(folder.path(), &["runs", "--sink", "out", "--json"]).json();
     assert_eq!(listed["runs"].as_array().unwrap().len(), 4);
     let id = report["runs"][0]["run_id"].as_str().unwrap();
-    let shown = run(folder.path(), &["show", &id[..12], "--sink", "out", "--json"]).json();
+    let shown = run(folder.path(), &["show", id.get(..12).unwrap(), "--sink", "out", "--json"]).json();
     assert_eq!((shown["run_id"].as_str(), shown["status"].as_str()), (Some(id), Some("complete")));
     assert_eq!(shown["outcome"]["rows"], report["runs"][0]["rows"]);
     let text = run(folder.path(), &["show", id, "--sink", "out"]);

@@ -132,9 +132,10 @@ impl Month {
             let end = written + group_rows;
             while written < end {
                 let until = end.min(written + BATCH_ROWS);
-                let offset_us = |row: u64| i64::try_from(row * step_us).unwrap_or(i64::MAX);
-                let pickups = (written..until).map(|row| self.start_s * 1_000_000 + offset_us(row));
-                let trips: Vec<Trip> = pickups.map(|pickup_us| Trip::random(&mut random, pickup_us)).collect();
+                let pickup_us = |row: u64| self.start_s * 1_000_000 + i64::try_from(row * step_us).unwrap_or(i64::MAX);
+                let numbers = written..until;
+                let trips: Vec<Trip> =
+                    numbers.map(|number| Trip::random(&mut random, number, pickup_us(number))).collect();
                 writer.write(&self.batch(&trips)?)?;
                 written = until;
             }

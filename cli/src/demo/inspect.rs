@@ -6,7 +6,7 @@ use std::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::fault::Fault;
-use crate::types::type_name;
+use crate::types::{Columns, columns};
 
 /// A file's shape.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Inspected {
     /// Rows of each row group.
     pub row_groups: Vec<u64>,
     /// Names and types of its columns.
-    pub columns: Vec<(String, String)>,
+    pub columns: Columns,
 }
 
 /// Reads a file's footer.
@@ -29,8 +29,7 @@ pub fn read(path: &Path) -> Result<Inspected, Fault> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let groups = builder.metadata().row_groups().iter();
     let row_groups = groups.map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).collect();
-    let fields = builder.schema().fields().iter();
-    let columns = fields.map(|field| (field.name().clone(), type_name(field.data_type()))).collect();
+    let columns = columns(builder.schema());
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Inspected { file, bytes, row_groups, columns })
 }

@@ -10,9 +10,10 @@ use super::Places;
 use super::inspect::{self, Inspected};
 use crate::fault::Fault;
 use crate::location::shown;
-use crate::render::{Align, Table, bytes, count, float, length, plural};
+use crate::render::{Align, Table, bytes, count, length, plural, seconds};
 use crate::report::Report;
 use crate::show::fates;
+use crate::types::{Columns, changes};
 
 /// The files as they came.
 pub fn before(files: &[Inspected]) -> String {
@@ -27,14 +28,14 @@ pub fn before(files: &[Inspected]) -> String {
 #[derive(Debug)]
 pub struct After {
     /// The columns of every part.
-    columns: Vec<(String, String)>,
+    columns: Columns,
     schemas: usize,
 }
 
 impl After {
     /// Reads the footer of every part.
     pub fn read(report: &Report) -> Result<Self, Fault> {
-        let mut schemas: Vec<Vec<(String, String)>> = Vec::new();
+        let mut schemas: Vec<Columns> = Vec::new();
         for part in report.runs.iter().flat_map(|run| &run.parts) {
             let columns = inspect::read(Path::new(shown(&part.uri)))?.columns;
             if !schemas.contains(&columns) {
@@ -70,17 +71,19 @@ impl After {
         for (reason, rows) in report.runs.iter().flat_map(|run| &run.reasons) {
             *reasons.entry(reason).or_default() += rows;
         }
-        let mut table = Table::new(&[("rows", Align::Right), ("quarantined, by reason", Align::Left)]);
-        for (reason, rows) in reasons {
-            table.row([count(rows), reason.to_owned()]);
+        if !reasons.is_empty() {
+            let mut table = Table::new(&[("rows", Align::Right), ("quarantined, by reason", Align::Left)]);
+            for (reason, rows) in reasons {
+                table.row([count(rows), reason.to_owned()]);
+            }
+            text.push_str(&table.text("  "));
         }
-        text.push_str(&table.text("  "));
-        let seconds = took.as_secs_f64();
-        let rate = float(rows.read) / seconds.max(0.001);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
         text.push_str(&format!(
-            "\ntime: {seconds:.1} s with {}: {} thousand rows a second\n",
+            "\ntime: {} s with {}: {} rows a second\n",
+            seconds(took_ms),
             plural(workers, "worker"),
-            format_args!("{:.0}", rate / 1000.0)
+            count(rows.read.saturating_mul(1_000) / took_ms)
         ));
         for run in report.runs.iter().filter(|run| run.error.is_some()) {
             let error = run.error.as_deref().unwrap_or_default();
@@ -91,24 +94,7 @@ impl After {
 
     /// The columns that any file had otherwise.
     fn types(&self, before: &[Inspected]) -> String {
-        let mut table = Table::new(&[("column", Align::Left), ("before", Align::Left), ("after", Align::Left)]);
-        for (name, after) in &self.columns {
-            let mut seen: Vec<String> = Vec::new();
-            for file in before {
-                let found = file.columns.iter().find(|(column, _)| column.eq_ignore_ascii_case(name));
-                let told = match found {
-                    Some((column, before)) if column == name => before.clone(),
-                    Some((column, before)) => format!("{before} as {column}"),
-                    None => "missing".to_owned(),
-                };
-                if !seen.contains(&told) {
-                    seen.push(told);
-                }
-            }
-            if seen != [after.clone()] {
-                table.row([name.clone(), seen.join(", "), after.clone()]);
-            }
-        }
+        let table = changes(before.iter().map(|file| &file.columns), &self.columns);
         let schemas =
             if self.schemas == 1 { "one schema in every part".to_owned() } else { plural(self.schemas, "schema") };
         format!("\ntypes: {schemas}\n{}", table.text("  "))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Report, RunReport};
+use super::{Report, RunReport, Status};
 use crate::location::shown;
 use crate::render::{Align, Table, bytes, count, length, plural, seconds};
 
@@ -11,6 +11,9 @@ impl Report {
     pub fn text(&self) -> String {
         if self.runs.is_empty() {
             return String::new();
+        }
+        if self.dry_run {
+            return self.intentions();
         }
         let mut text = self.runs_table();
         let sum = |of: fn(&RunReport) -> &BTreeMap<String, u64>| {
@@ -30,12 +33,36 @@ impl Report {
                 text.push_str(&format!("note: {}: {remark}\n", shown(&run.source.uri)));
             }
         }
+        text
+    }
+
+    /// What went wrong, for standard error: one line each.
+    pub fn problems(&self) -> String {
+        let mut text = String::new();
         for run in &self.runs {
-            if let Some(error) = &run.error {
-                text.push_str(&format!("\n{}: {}\n", run.status.word(), error_of(run, error)));
+            let Some(error) = &run.error else { continue };
+            match run.status {
+                Status::Failed => text.push_str(&format!("error: {}\n", error_of(run, error))),
+                Status::Superseded => text.push_str(&format!("note: {}\n", error_of(run, error))),
+                // One line tells of all that Ctrl-C stopped.
+                Status::Interrupted | Status::Complete | Status::Skipped | Status::Planned => {}
             }
         }
         text
+    }
+
+    /// What a dry run would do.
+    fn intentions(&self) -> String {
+        let mut table = Table::new(&[("would", Align::Left), ("source", Align::Left), ("size", Align::Right)]);
+        for run in &self.runs {
+            let word = match run.status {
+                Status::Planned => "ingest",
+                Status::Skipped => "skip",
+                other => other.word(),
+            };
+            table.row([word.to_owned(), shown(&run.source.uri).to_owned(), bytes(run.source.size)]);
+        }
+        table.text("")
     }
 
     fn runs_table(&self) -> String {

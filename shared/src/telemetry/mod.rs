@@ -24,9 +24,10 @@ pub fn init_function() {
     let _ = METRICS.set(());
 }
 
-/// Starts logs for people on standard error. Call once, first.
+/// Starts logs for people on standard error, where the variable asks for any: a command tells itself what went wrong.
+/// Call once, first.
 pub fn init_cli() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("off"));
     let _ = tracing_subscriber::fmt().with_writer(stderr).with_env_filter(filter).with_target(false).try_init();
 }
 
