@@ -36,18 +36,22 @@ impl Answer {
     pub fn sum(answers: Vec<Self>) -> Self {
         let mut sum = Self::default();
         for answer in answers {
-            if sum.request_id.is_empty() {
-                sum.request_id = answer.request_id;
-            }
-            sum.matched += answer.matched;
-            sum.enqueued += answer.enqueued;
-            sum.skipped += answer.skipped;
-            sum.runs.extend(answer.runs);
-            sum.dry_run |= answer.dry_run;
-            sum.pruned.extend(answer.pruned);
-            sum.problems.extend(answer.problems);
+            sum.add(answer);
         }
         sum
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        if self.request_id.is_empty() {
+            self.request_id = other.request_id;
+        }
+        self.matched += other.matched;
+        self.enqueued += other.enqueued;
+        self.skipped += other.skipped;
+        self.runs.extend(other.runs);
+        self.dry_run |= other.dry_run;
+        self.pruned.extend(other.pruned);
+        self.problems.extend(other.problems);
     }
 
     pub(super) fn count(&mut self, opened: Opened) {

@@ -1,8 +1,10 @@
 //! Requests of a schedule or a person: relist, reprocess, test_subset, prune, redrive.
 
+use futures::FutureExt;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::check::Answer;
+use super::close::at_once;
 use super::open::{Eagerness, is_published, open, open_incremental, source_of};
 use super::{Context, prune};
 use crate::dataset::Dataset;
@@ -11,6 +13,9 @@ use crate::ledger::identity::{Purpose, Run, Source};
 use crate::ledger::{Outcome, Status};
 use crate::storage::list_all;
 use crate::{Error, Result};
+
+/// Sources looked up at once while relisting.
+const OPENED_AT_ONCE: usize = 16;
 
 /// Does what a request asks for, for `datasets`. A problem with one dataset or run is told in the answer and does not
 /// stop the others.
@@ -42,7 +47,7 @@ pub async fn request(ctx: &Context, datasets: &[Dataset], asked: &Request, eager
     Ok(answer)
 }
 
-/// Lists a dataset's sources and opens a run of each that the request is about.
+/// Lists a dataset's sources and opens a run of each that the request is about, several at once.
 async fn relist(
     ctx: &Context,
     dataset: &Dataset,
@@ -51,28 +56,44 @@ async fn relist(
     answer: &mut Answer,
 ) -> Result<()> {
     let default_limit = if asked.intent == Intent::TestSubset { 1 } else { u64::MAX };
-    let limit = asked.limit.unwrap_or(default_limit);
-    let mut taken = 0;
-    for listed in listed(ctx, dataset, asked).await? {
-        if taken == limit {
-            break;
+    let mut left = asked.limit.unwrap_or(default_limit);
+    let mut listed = listed(ctx, dataset, asked).await?.into_iter().peekable();
+    while left > 0 && listed.peek().is_some() {
+        let batch = usize::try_from(left).unwrap_or(usize::MAX).min(OPENED_AT_ONCE);
+        let request_id = answer.request_id.clone();
+        let one = |source| open_listed(ctx, dataset, source, asked, eagerness, request_id.clone()).boxed();
+        for (one, taken) in at_once(listed.by_ref().take(batch).map(one)).await? {
+            left -= u64::from(taken);
+            answer.add(one);
         }
-        answer.matched += 1;
-        if asked.intent == Intent::Incremental {
-            let pointer = ctx.ledger.pointer(&dataset.spec.name, &listed.bucket, &listed.key).await?;
-            if is_published(pointer.as_ref().map(|stamped| &stamped.value), &listed) {
-                answer.skipped += 1;
-                continue;
-            }
-        }
-        // A listing tells no version id; a look-up does.
-        let storage = ctx.stores.open(&listed.bucket).await?;
-        let Some(meta) = storage.head(&listed.key).await? else { continue };
-        let source = source_of(&listed.bucket, meta);
-        taken += 1;
-        open_asked(ctx, dataset, source, asked, eagerness, answer).await?;
     }
     Ok(())
+}
+
+/// Opens a run of a source as it was listed. False where that takes nothing of the request's limit: the source is
+/// published, or gone again.
+async fn open_listed(
+    ctx: &Context,
+    dataset: &Dataset,
+    listed: Source,
+    asked: &Request,
+    eagerness: Eagerness,
+    request_id: String,
+) -> Result<(Answer, bool)> {
+    let mut answer = Answer { request_id, matched: 1, ..Answer::default() };
+    if asked.intent == Intent::Incremental {
+        let pointer = ctx.ledger.pointer(&dataset.spec.name, &listed.bucket, &listed.key).await?;
+        if is_published(pointer.as_ref().map(|stamped| &stamped.value), &listed) {
+            answer.skipped = 1;
+            return Ok((answer, false));
+        }
+    }
+    // A listing tells no version id; a look-up does.
+    let storage = ctx.stores.open(&listed.bucket).await?;
+    let Some(meta) = storage.head(&listed.key).await? else { return Ok((answer, false)) };
+    let source = source_of(&listed.bucket, meta);
+    open_asked(ctx, dataset, source, asked, eagerness, &mut answer).await?;
+    Ok((answer, true))
 }
 
 /// The sources at the dataset's `uri` that the request is about, published or not, whatever its limit. As listed: without
@@ -96,7 +117,8 @@ pub async fn listed(ctx: &Context, dataset: &Dataset, asked: &Request) -> Result
             Some(glob) => dataset.below_root(bucket, &meta.key).is_some_and(|below| glob.is_match(below)),
             None => dataset.matches(bucket, &meta.key),
         };
-        if wanted && oldest_ms.is_none_or(|oldest_ms| meta.version.last_modified_ms >= oldest_ms) {
+        let is_file = !meta.key.ends_with('/');
+        if wanted && is_file && oldest_ms.is_none_or(|oldest_ms| meta.version.last_modified_ms >= oldest_ms) {
             sources.push(source_of(bucket, meta));
         }
     }
