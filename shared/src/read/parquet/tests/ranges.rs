@@ -74,7 +74,7 @@ async fn a_repeated_column_with_version_1_pages_is_left_out_and_read_from_the_st
     assert_eq!(pages.row_groups[&0].columns.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     assert_eq!(
         read_from_start(&footer, &slices, &pages),
-        ["pages of column list.list.element do not tell their rows: slices read it from its row group's start"]
+        ["pages of column list.list.item do not tell their rows: slices read it from its row group's start"]
     );
     let found = read_slice(&source, &footer, Some(&pages), &slices[3], &ReadOptions::default()).await.unwrap();
     assert_same(&found, &expected(&layout, &footer.schema).slice(3000, 1000));
