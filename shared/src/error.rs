@@ -92,7 +92,8 @@ impl Error {
             | Self::SourceChanged { .. }
             | Self::Contract(_)
             | Self::Limit { .. }
-            | Self::Format { .. } => true,
+            | Self::Format { .. }
+            | Self::Storage(StorageError::BadKey { .. }) => true,
             Self::Storage(_) | Self::Queue { .. } | Self::Deadline(_) | Self::Internal(_) => false,
         }
     }

@@ -194,7 +194,7 @@ const WRITE: [&str; 3] = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadPart
 const SEND: [&str; 1] = ["sqs:SendMessage"];
 
 #[rstest]
-#[case("CheckerPolicy", &[&KEY[..], &LOG, &READ_SOURCE, &SEND, &["s3:PutObject"]])]
+#[case("CheckerPolicy", &[&KEY[..], &LOG, &READ_SOURCE, &SEND, &["s3:PutObject", "sqs:GetQueueAttributes"]])]
 #[case("ProcessorPolicy", &[&KEY[..], &LOG, &READ_SOURCE, &RECEIVE, &SEND, &WRITE])]
 #[case("FinalizerPolicy", &[&KEY[..], &LOG, &READ_SOURCE, &RECEIVE, &SEND, &WRITE, &["s3:DeleteObject"]])]
 #[case("SchedulerPolicy", &[&KEY[..], &SEND, &["lambda:InvokeFunction"]])]

@@ -3,8 +3,8 @@
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rowmill::deployed::{Batch, BatchResponse, answer_batch, context_from_environment};
 use rowmill::pipeline::Context;
+use rowmill::pipeline::finalize;
 use rowmill::pipeline::message::Message;
-use rowmill::pipeline::finalize::finalize;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -20,13 +20,7 @@ async fn handle(ctx: &Context, event: LambdaEvent<Batch>) -> Result<BatchRespons
 }
 
 async fn one(ctx: &Context, body: &str) -> rowmill::Result<()> {
-    let Message::Run { dataset, run_id } = Message::decode(body)? else {
-        return Err(rowmill::Error::Format {
-            what: "message".to_owned(),
-            problem: "not for a finalizer: only messages of kind `run` are".to_owned(),
-        });
-    };
-    let finalized = finalize(ctx, &dataset, &run_id).await?;
+    let finalized = finalize::handle(ctx, Message::decode(body)?).await?;
     tracing::debug!(?finalized, "finalized");
     Ok(())
 }

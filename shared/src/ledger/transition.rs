@@ -38,16 +38,14 @@ pub fn decide_claim(
     claim: &Claim,
     now: SourceNow,
 ) -> ClaimDecision {
-    if let Some(pointer) = pointer {
-        if pointer.published.as_ref().is_some_and(|published| published.claim.run_id == claim.run_id) {
-            return ClaimDecision::Published;
-        }
+    let published = pointer.and_then(|pointer| pointer.published.as_ref()).map(|published| &published.claim);
+    if published.is_some_and(|published| published.run_id == claim.run_id) {
+        return ClaimDecision::Published;
     }
     if now == SourceNow::Replaced {
         return ClaimDecision::Superseded { by: "a newer version of the source".to_owned() };
     }
     if let Some(pointer) = pointer {
-        let published = pointer.published.as_ref().map(|published| &published.claim);
         for other in published.into_iter().chain(pointer.claim.as_ref()) {
             if other.run_id != claim.run_id && goes_before(other, claim, now) {
                 return ClaimDecision::Superseded { by: format!("run {}", other.run_id) };

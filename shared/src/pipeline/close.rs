@@ -1,4 +1,5 @@
-//! Ending runs without publishing: failed and superseded.
+//! Ending runs without publishing: failed and superseded. Only the outcome is settled here and the uploads taken back;
+//! the finalizer closes the marker, so that it is the one place where a run's end is told.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +7,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{Context, open};
+use crate::Result;
 use crate::ledger::records::{FORMAT, PendingPart};
 use crate::ledger::{Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
-use crate::{Result, telemetry};
 
 /// How many storage calls a closing or publishing run makes at once.
 const CALLS_AT_ONCE: usize = 32;
@@ -122,16 +123,14 @@ pub async fn supersede(ctx: &Context, run: &Run, by: &str) -> Result<Outcome> {
     settle(ctx, outcome, &records).await
 }
 
-/// Settles the outcome, aborts the uploads unless the run turns out to be complete, and closes the marker.
-pub(crate) async fn settle(ctx: &Context, outcome: Outcome, records: &[Stamped<SliceRecord>]) -> Result<Outcome> {
+/// Settles the outcome, and aborts the uploads unless the run turns out to be complete.
+async fn settle(ctx: &Context, outcome: Outcome, records: &[Stamped<SliceRecord>]) -> Result<Outcome> {
     let outcome = ctx.ledger.settle_outcome(outcome).await?;
     if outcome.status == Status::Complete {
         return Ok(outcome);
     }
-    let shown = |part: &&PendingPart| !outcome.quarantine.iter().any(|visible| visible.key == part.upload.key);
-    abort_all(ctx, pending(records).filter(shown)).await?;
-    telemetry::run_ended(&outcome);
-    ctx.ledger.close(&outcome.run.run_id).await?;
+    let hidden = |part: &&PendingPart| !outcome.quarantine.iter().any(|shown| shown.key == part.upload.key);
+    abort_all(ctx, pending(records).filter(hidden)).await?;
     Ok(outcome)
 }
 

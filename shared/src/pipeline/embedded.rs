@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Context;
-use super::finalize::{Finalized, finalize};
+use super::finalize::{self, Finalized};
 use super::message::Message;
 use super::process::{Processed, process};
 use crate::ledger::Outcome;
@@ -103,17 +103,18 @@ async fn deliver(ctx: Context, queue: Arc<MemoryQueue>, delivery: Delivery) -> O
 
 async fn handle(ctx: &Context, body: &str) -> Result<Option<Progress>> {
     match Message::decode(body)? {
-        Message::Run { dataset, run_id } => match finalize(ctx, &dataset, &run_id).await? {
-            Finalized::Ended(outcome) => Ok(Some(Progress::Ended(outcome))),
-            Finalized::Waiting { .. } => Ok(None),
-        },
-        message => {
+        message @ (Message::Run { .. } | Message::GiveUp { .. } | Message::Prune { .. }) => {
+            match finalize::handle(ctx, message).await? {
+                Finalized::Ended(outcome) => Ok(Some(Progress::Ended(outcome))),
+                Finalized::Waiting { .. } | Finalized::Pruned => Ok(None),
+            }
+        }
+        message @ (Message::File { .. } | Message::Slice { .. }) => {
             let run_id = message.run_id().to_owned();
             Ok(match process(ctx, message).await? {
                 Processed::Planned { sent } => Some(Progress::Planned { run_id, slices: sent }),
                 Processed::Recorded => Some(Progress::Recorded { run_id }),
-                Processed::Ended(outcome) => Some(Progress::Ended(outcome)),
-                Processed::EndedBefore => None,
+                Processed::Stopped | Processed::EndedBefore => None,
             })
         }
     }

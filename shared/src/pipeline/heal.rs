@@ -73,7 +73,8 @@ pub async fn heal(ctx: &Context, dry_run: bool) -> Result<Healed> {
         healed.runs.push(run.run_id.clone());
         if step == Step::GiveUp {
             healed.closed += 1;
-            give_up(ctx, &open, &recorded).await?;
+            let message = Message::GiveUp { dataset: run.dataset.clone(), run_id: run.run_id.clone() };
+            ctx.finalize.send(&[message.encode()?]).await?;
         } else {
             healed.restarted += 1;
             restart(ctx, &open, &recorded).await?;
@@ -91,39 +92,40 @@ async fn restart(ctx: &Context, open: &Stamped<Open>, recorded: &[u32]) -> Resul
     let messages = missing(&plan, recorded);
     tracing::warn!(run_id = run.run_id, slices = messages.len(), "stalled: sent again");
     if messages.is_empty() || ctx.ledger.outcome(&run.dataset, &run.run_id).await?.is_some() {
-        return ctx.finalize.send(&[end(&plan)?]).await;
+        return ctx.finalize.send(&[Message::of_run(run).encode()?]).await;
     }
     ctx.work.send(&messages.iter().map(Message::encode).collect::<Result<Vec<_>>>()?).await
 }
 
-/// Records what is missing as failed, so that the run ends.
-async fn give_up(ctx: &Context, open: &Stamped<Open>, recorded: &[u32]) -> Result<()> {
-    let run = &open.value.run;
+/// Records what a run misses as failed, so that it ends. The finalizer's part of the sweep.
+pub(super) async fn give_up(ctx: &Context, dataset: &str, run_id: &str) -> Result<()> {
+    let Some(open) = ctx.ledger.open_run(run_id).await? else { return Ok(()) };
     let failure = Failure {
         kind: "killed".into(),
         message: format!(
             "no progress after {} restarts: killed by memory or time? raise the processor's memory or timeout, \
              or lower output.row_group_rows",
-            open.value.restarts
+            ctx.limits.restarts
         ),
     };
-    let Some(plan) = ctx.ledger.plan(&run.dataset, &run.run_id).await? else {
-        close::fail(ctx, run, failure).await?;
+    let Some(plan) = ctx.ledger.plan(dataset, run_id).await? else {
+        close::fail(ctx, &open.value.run, failure).await?;
         return Ok(());
     };
-    for message in missing(&plan, recorded) {
+    let recorded = ctx.ledger.recorded(dataset, run_id).await?;
+    for message in missing(&plan, &recorded) {
         let Message::Slice { slice, .. } = message else { continue };
         let record = SliceRecord {
             format: FORMAT,
-            run_id: run.run_id.clone(),
+            run_id: run_id.to_owned(),
             slice,
             attempt: ctx.clock.new_id(),
             recorded_at_ms: ctx.now_ms(),
             result: SliceResult::Failed(failure.clone()),
         };
-        ctx.ledger.record_slice(&run.dataset, &record).await?;
+        ctx.ledger.record_slice(dataset, &record).await?;
     }
-    ctx.finalize.send(&[end(&plan)?]).await
+    Ok(())
 }
 
 /// The messages of slices that have no record.
@@ -131,9 +133,4 @@ pub(super) fn missing(plan: &Plan, recorded: &[u32]) -> Vec<Message> {
     let missing = plan.slices.iter().map(|slice| slice.index).filter(|index| !recorded.contains(index));
     let message = |slice| Message::Slice { dataset: plan.run.dataset.clone(), run_id: plan.run.run_id.clone(), slice };
     missing.map(message).collect()
-}
-
-/// The body that has a finalizer look at the plan's run.
-pub(super) fn end(plan: &Plan) -> Result<String> {
-    Message::Run { dataset: plan.run.dataset.clone(), run_id: plan.run.run_id.clone() }.encode()
 }

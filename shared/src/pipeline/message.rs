@@ -34,6 +34,22 @@ pub enum Message {
         /// The run.
         run_id: String,
     },
+    /// To a finalizer: restarting the run did not help; record what is missing as failed.
+    GiveUp {
+        /// The run's dataset.
+        dataset: String,
+        /// The run.
+        run_id: String,
+    },
+    /// To a finalizer: a source seems to be gone; if so, remove its output.
+    Prune {
+        /// The dataset.
+        dataset: String,
+        /// The source's bucket.
+        bucket: String,
+        /// The source's key.
+        key: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,11 +60,17 @@ struct Envelope {
 }
 
 impl Message {
-    /// The run that the message is about.
+    /// Has a finalizer look at `run`.
+    pub fn of_run(run: &Run) -> Self {
+        Self::Run { dataset: run.dataset.clone(), run_id: run.run_id.clone() }
+    }
+
+    /// The run that the message is about; empty where it is about none.
     pub fn run_id(&self) -> &str {
         match self {
             Self::File { run } => &run.run_id,
-            Self::Slice { run_id, .. } | Self::Run { run_id, .. } => run_id,
+            Self::Slice { run_id, .. } | Self::Run { run_id, .. } | Self::GiveUp { run_id, .. } => run_id,
+            Self::Prune { .. } => "",
         }
     }
 

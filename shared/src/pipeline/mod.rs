@@ -7,6 +7,8 @@ pub mod finalize;
 pub mod heal;
 pub mod message;
 pub mod open;
+mod prune;
+mod publish;
 pub mod request;
 pub mod verify;
 

@@ -2,13 +2,13 @@
 
 use super::Context;
 use super::close;
-use super::heal::{end, missing};
+use super::heal::missing;
 use super::message::Message;
 use super::slice::{clean_slice, source_file};
 use crate::clean::Cleaner;
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::FORMAT;
-use crate::ledger::{Failure, Outcome, Plan, SliceRecord, SliceResult, keys};
+use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, keys};
 use crate::read::parquet::{Footer, find_pages};
 use crate::{Error, Result, plan, telemetry};
 
@@ -24,8 +24,8 @@ pub enum Processed {
     Recorded,
     /// The run ended before; there was nothing to do.
     EndedBefore,
-    /// This message ended the run, without publishing.
-    Ended(Box<Outcome>),
+    /// The run cannot go on: its outcome is settled, and a finalizer closes it.
+    Stopped,
 }
 
 /// Handles one message of the work queue. A transient error gives the message back; everything else is recorded.
@@ -38,10 +38,10 @@ pub async fn process(ctx: &Context, message: Message) -> Result<Processed> {
             };
             one_slice(ctx, &plan, slice).await
         }
-        Message::Run { dataset, run_id } => {
-            ctx.finalize.send(&[Message::Run { dataset, run_id }.encode()?]).await?;
-            Ok(Processed::Recorded)
-        }
+        message => Err(Error::Format {
+            what: "message".to_owned(),
+            problem: format!("run {}: not for a processor: only `file` and `slice` are", message.run_id()),
+        }),
     }
 }
 
@@ -65,7 +65,7 @@ async fn file(ctx: &Context, run: &Run) -> Result<Processed> {
     let messages = missing(&plan, &recorded);
     match messages.as_slice() {
         [] => {
-            ctx.finalize.send(&[end(&plan)?]).await?;
+            ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
             Ok(Processed::Planned { sent: 0 })
         }
         [Message::Slice { slice, .. }] => one_slice(ctx, &plan, *slice).await,
@@ -76,14 +76,15 @@ async fn file(ctx: &Context, run: &Run) -> Result<Processed> {
     }
 }
 
-/// Closes the run that a permanent error ends; gives a transient one back.
+/// Settles the run that a permanent error ends; gives a transient one back.
 async fn ended_by(ctx: &Context, run: &Run, error: Error) -> Result<Processed> {
-    let outcome = match error {
+    match error {
         Error::SourceChanged { .. } => close::supersede(ctx, run, "a newer version of the source").await?,
         error if error.is_permanent() => close::fail(ctx, run, Failure::from(&error)).await?,
         error => return Err(error),
     };
-    Ok(Processed::Ended(Box::new(outcome)))
+    ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
+    Ok(Processed::Stopped)
 }
 
 async fn make_plan(ctx: &Context, run: &Run) -> Result<Plan> {
@@ -150,7 +151,7 @@ async fn one_slice(ctx: &Context, plan: &Plan, index: u32) -> Result<Processed> 
     }
     let recorded = ctx.ledger.recorded(&run.dataset, &run.run_id).await?;
     if failed || missing(plan, &recorded).is_empty() {
-        ctx.finalize.send(&[end(plan)?]).await?;
+        ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
     }
     Ok(Processed::Recorded)
 }

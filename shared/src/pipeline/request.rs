@@ -2,14 +2,13 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use super::Context;
 use super::check::Answer;
-use super::finalize::delete_left;
 use super::open::{Eagerness, is_published, open, open_incremental, source_of};
+use super::{Context, prune};
 use crate::dataset::Dataset;
 use crate::event::{Intent, Request};
 use crate::ledger::identity::{Purpose, Run, Source};
-use crate::ledger::{Outcome, Pointer, Stamped, Status, transition};
+use crate::ledger::{Outcome, Status};
 use crate::storage::list_all;
 use crate::{Error, Result};
 
@@ -29,7 +28,7 @@ pub async fn request(ctx: &Context, datasets: &[Dataset], asked: &Request, eager
     }
     for dataset in datasets {
         let done = match asked.intent {
-            Intent::Prune => prune(ctx, dataset, asked, &mut answer).await,
+            Intent::Prune => prune::request(ctx, dataset, asked, &mut answer).await,
             _ => relist(ctx, dataset, asked, eagerness, &mut answer).await,
         };
         if let Err(error) = done {
@@ -104,7 +103,7 @@ pub async fn listed(ctx: &Context, dataset: &Dataset, asked: &Request) -> Result
     Ok(sources)
 }
 
-fn glob(pattern: &str) -> Result<GlobMatcher> {
+pub(super) fn glob(pattern: &str) -> Result<GlobMatcher> {
     let glob = GlobBuilder::new(pattern).literal_separator(true).build();
     let glob = glob.map_err(|error| Error::Dataset(format!("pattern `{pattern}`: {error}")))?;
     Ok(glob.compile_matcher())
@@ -135,45 +134,6 @@ pub async fn open_asked(
         Purpose::Reprocess | Purpose::Retry | Purpose::TestSubset => open(ctx, dataset, run, eagerness.resend).await?,
     };
     answer.count(opened);
-    Ok(())
-}
-
-/// Removes the output of sources that are gone.
-async fn prune(ctx: &Context, dataset: &Dataset, asked: &Request, answer: &mut Answer) -> Result<()> {
-    let pattern = asked.pattern.as_deref().map(glob).transpose()?;
-    let mut pruned = 0;
-    for read in ctx.ledger.pointers(&dataset.spec.name).await? {
-        let pointer = &read.value;
-        let below = dataset.below_root(&pointer.bucket, &pointer.key).unwrap_or(&pointer.key);
-        let wanted = pattern.as_ref().is_none_or(|glob| glob.is_match(below));
-        if !wanted || pointer.published.is_none() || pointer.claim.is_some() {
-            continue;
-        }
-        let storage = ctx.stores.open(&pointer.bucket).await?;
-        if storage.head(&pointer.key).await?.is_some() || asked.limit == Some(pruned) {
-            continue;
-        }
-        pruned += 1;
-        answer.matched += 1;
-        answer.pruned.push(storage.uri(&pointer.key));
-        if !asked.dry_run {
-            unpublish(ctx, &read).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Takes a source's output out of sight: the pointer first, so that a crash leaves objects that the next prune or
-/// publication retires, and never a pointer to deleted ones.
-async fn unpublish(ctx: &Context, read: &Stamped<Pointer>) -> Result<()> {
-    let pointer = &read.value;
-    let Some(published) = &pointer.published else { return Ok(()) };
-    let Some(outcome) = ctx.ledger.outcome(&pointer.dataset, &published.claim.run_id).await? else { return Ok(()) };
-    let next = transition::unpublished(pointer, &outcome);
-    let Some(etag) = ctx.ledger.swap_pointer(Some(&read.etag), &next).await? else { return Ok(()) };
-    let left: Vec<_> = next.displaced.iter().flat_map(|displaced| displaced.visible.clone()).collect();
-    delete_left(ctx, &left).await?;
-    ctx.ledger.swap_pointer(Some(&etag), &transition::retired(&next)).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 
 use super::Context;
-use super::finalize::ATTEMPT;
+use super::publish::ATTEMPT;
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
 use crate::ledger::records::PendingPart;

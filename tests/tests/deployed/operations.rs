@@ -24,11 +24,11 @@ fn build() -> Result<PathBuf> {
     let built = cargo.args(["build", "-p", "rowmill-cli", "--message-format", "json-render-diagnostics"]).output()?;
     ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let messages = String::from_utf8(built.stdout)?;
-    let executable = messages.lines().filter_map(|line| {
+    let mut executable = messages.lines().rev().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message.get("executable")?.as_str()?))
     });
-    executable.last().context("cargo named no executable")
+    executable.next().context("cargo named no executable")
 }
 
 fn run(bench: &Bench, arguments: &[&str]) -> Result<Output> {

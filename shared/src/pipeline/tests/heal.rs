@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::fixture::Stack;
 use crate::ledger::Status;
 use crate::ledger::identity::Purpose;
+use crate::pipeline::finalize::{Finalized, handle};
 use crate::pipeline::heal::heal;
 use crate::pipeline::message::Message;
 
@@ -57,8 +58,8 @@ async fn a_slice_that_is_killed_every_time_ends_the_run_as_failed_with_what_to_s
     }
     stack.pass(LONG_MS);
     assert_eq!(heal(&stack.ctx, false).await.unwrap().closed, 1);
-    assert!(matches!(stack.finalizing.take().as_slice(), [Message::Run { .. }]));
-    let outcome = stack.finalized(&plan).await;
+    let Some(given_up @ Message::GiveUp { .. }) = stack.finalizing.take().pop() else { panic!("not given up") };
+    let Finalized::Ended(outcome) = handle(&stack.ctx, given_up).await.unwrap() else { panic!("not ended") };
     assert_eq!(outcome.status, Status::Failed);
     let error = outcome.error.unwrap();
     assert_eq!(error.kind, "killed");
