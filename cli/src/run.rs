@@ -28,6 +28,9 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     let sink = Sink::open(&args.sink, &stores).await?;
     let engine = Engine::new(&sink, stores.clone(), args.workers);
     if asked.intent == Intent::Prune {
+        if !args.sources.is_empty() {
+            return Err(Fault::usage("prune looks at every output: narrow it with --pattern, not with sources"));
+        }
         return prune(&engine, &dataset, &asked, args.json).await;
     }
     let wanted = wanted(&engine.ctx, &dataset, &sink, &asked, &args.sources).await?;

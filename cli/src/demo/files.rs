@@ -19,7 +19,7 @@ use crate::fault::Fault;
 /// Rows made at once: what bounds memory, with the row group that is being written.
 const BATCH_ROWS: u64 = 32_768;
 /// A row group is cut here even where a month would have only one.
-const MAX_GROUP_ROWS: u64 = 4_000_000;
+const MAX_GROUP_ROWS: u64 = 2_000_000;
 /// The days that a month's trips spread over, in microseconds.
 const MONTH_US: u64 = 28 * 86_400 * 1_000_000;
 

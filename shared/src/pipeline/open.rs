@@ -73,8 +73,16 @@ pub async fn open_incremental(
     let why = match outcome.status {
         Status::Failed if !eagerness.retry => Skip::Failed,
         Status::Superseded => Skip::Superseded,
-        // Complete, but not published any more: its output was pruned and the same version has come back.
+        // The outcome is written and the pointer is about to be, unless the finalizer died in between.
+        Status::Complete if ctx.ledger.open_run(&run.run_id).await?.is_some() => {
+            return open(ctx, dataset, run, eagerness.resend).await;
+        }
         Status::Complete | Status::Failed => {
+            let pointer = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
+            if is_published(pointer.as_ref().map(|stamped| &stamped.value), &run.source) {
+                return Ok(Opened::Skipped { run, why: Skip::Published });
+            }
+            // Complete, but not published any more: its output was pruned and the same version has come back.
             let retry = Run::new(&run.dataset, &dataset.hash, Purpose::Retry, &ctx.clock.new_id(), run.source);
             return open(ctx, dataset, retry, eagerness.resend).await;
         }
