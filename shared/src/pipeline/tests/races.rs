@@ -106,6 +106,25 @@ async fn a_stale_claim_is_fenced_and_whatever_it_completed_is_retired() {
 }
 
 #[tokio::test]
+async fn a_finalizer_that_was_about_to_complete_when_it_was_fenced_completes_nothing() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let stale = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    claim_only(&stack, &stale).await;
+    let records = stack.ctx.ledger.slices("trips", &stale.run.run_id).await.unwrap();
+    let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
+    stack.finalized(&late).await;
+    // It read its records and held the claim before it fell asleep, so completing is the next thing it does.
+    for part in crate::pipeline::close::pending(&records) {
+        let upload = &part.upload;
+        let completed = stack.sink.complete_upload(&upload.key, &upload.upload_id, &upload.parts).await.unwrap();
+        assert_eq!(completed, CompleteOutcome::Gone);
+    }
+    stack.finalized(&stale).await;
+    stack.assert_only(&late).await;
+}
+
+#[tokio::test]
 async fn a_run_whose_outcome_is_written_but_whose_pointer_is_not_is_retired_as_if_published() {
     let stack = Stack::new();
     let source = stack.source("in/a.parquet", "1").await;
