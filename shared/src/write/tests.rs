@@ -46,7 +46,7 @@ fn rows(count: usize, nested: bool) -> RecordBatch {
     // A long stretch without nulls beside one with: encoders treat them differently.
     let sparse: Int64Array = (0..count as i64).map(|row| (row < 40_000 || row % 3 != 0).then_some(row * 7)).collect();
     // So wide that pages end by their bytes.
-    let wide = |row: usize| (row < 40_000 || row % 3 != 0).then(|| format!("{:0200}", row * 7919));
+    let wide = |row: usize| (row < 40_000 || !row.is_multiple_of(3)).then(|| format!("{:0200}", row * 7919));
     let wide: StringArray = (0..count).map(wide).collect();
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("text", Arc::new(text)),
