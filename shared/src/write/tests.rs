@@ -45,8 +45,15 @@ fn rows(count: usize, nested: bool) -> RecordBatch {
     let times = TimestampMicrosecondArray::from_iter_values((0..count as i64).map(|row| row * row % 9_999_999));
     // A long stretch without nulls beside one with: encoders treat them differently.
     let sparse: Int64Array = (0..count as i64).map(|row| (row < 40_000 || row % 3 != 0).then_some(row * 7)).collect();
-    let mut columns: Vec<(&str, ArrayRef)> =
-        vec![("text", Arc::new(text)), ("time", Arc::new(times)), ("sparse", Arc::new(sparse))];
+    // So wide that pages end by their bytes.
+    let wide = |row: usize| (row < 40_000 || !row.is_multiple_of(3)).then(|| format!("{:0200}", row * 7919));
+    let wide: StringArray = (0..count).map(wide).collect();
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
+        ("text", Arc::new(text)),
+        ("time", Arc::new(times)),
+        ("sparse", Arc::new(sparse)),
+        ("wide", Arc::new(wide)),
+    ];
     if nested {
         let mut list = ListBuilder::new(arrow::array::PrimitiveBuilder::<Int64Type>::new());
         for row in 0..count {
@@ -95,10 +102,10 @@ async fn a_part_holds_its_rows_in_the_row_groups_it_was_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bytes_of_a_part_do_not_depend_on_threads_or_batches() {
     for nested in [false, true] {
-        let rows = rows(100_000, nested);
-        let (wanted, _) = part(&rows, &[32_768], 90_000, 1).await;
-        for (sizes, threads) in [(vec![100_000], 1), (vec![32_768], 3), (vec![1, 777, 40_000], 2), (vec![999], 8)] {
-            let (found, _) = part(&rows, &sizes, 90_000, threads).await;
+        let rows = rows(80_000, nested);
+        let (wanted, _) = part(&rows, &[32_768], 70_000, 1).await;
+        for (sizes, threads) in [(vec![80_000], 1), (vec![32_768], 3), (vec![1, 777, 40_000], 2), (vec![999], 8)] {
+            let (found, _) = part(&rows, &sizes, 70_000, threads).await;
             assert!(found == wanted, "batches of {sizes:?} on {threads} threads, nested: {nested}");
         }
     }

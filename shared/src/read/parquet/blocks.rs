@@ -274,3 +274,92 @@ async fn read(source: &SourceFile, range: Range<u64>) -> Result<Bytes> {
     }
     Ok(whole.freeze())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::read::testing::OneFile;
+
+    fn piece(column: usize, bytes: Range<u64>, row: u64) -> Piece {
+        Piece { chunk: (0, column), bytes, row }
+    }
+
+    #[test]
+    fn near_pieces_are_read_at_once_and_far_ones_are_not() {
+        let plan = plan(vec![piece(1, 300_000..300_100, 0), piece(0, 4..1000, 0), piece(0, 2000..3000, 50)]);
+        assert_eq!(plan.blocks, [4..3000, 300_000..300_100]);
+        assert_eq!(plan.chunks[&(0, 0)], [(4..1000, 0), (2000..3000, 0)]);
+        assert_eq!(plan.chunks[&(0, 1)], [(300_000..300_100, 1)]);
+    }
+
+    #[test]
+    fn blocks_stay_within_16_mib_and_come_in_the_order_of_rows() {
+        const MIB: u64 = 1 << 20;
+        let pages = |column: u64| (0..40).map(move |page| (column, page));
+        let pieces = pages(0).chain(pages(1)).map(|(column, page)| {
+            let start = (column * 40 + page) * MIB;
+            piece(usize::try_from(column).unwrap(), start..start + MIB, page * 1000)
+        });
+        let plan = plan(pieces.collect());
+        assert!(plan.blocks.iter().all(|block| block.end - block.start <= BLOCK_BYTES));
+        assert_eq!(plan.blocks.iter().map(|block| block.end - block.start).sum::<u64>(), 80 * MIB);
+        // The first window: four pages of each column.
+        assert_eq!(plan.blocks[..2], [0..4 * MIB, 40 * MIB..44 * MIB]);
+    }
+
+    fn far_apart(count: u64) -> BlockPlan {
+        plan((0..count).map(|block| piece(0, block * 100_000..block * 100_000 + 10, block)).collect())
+    }
+
+    async fn take(blocks: Arc<Blocks>, order: Vec<usize>) {
+        let decoder = tokio::task::spawn_blocking(move || {
+            for block in order {
+                assert_eq!(blocks.wait(block).unwrap().1.len(), 10);
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(5), decoder).await.expect("a lock-up").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_block_beyond_the_budget_comes_where_the_decoder_waits_for_it() {
+        let plan = far_apart(4);
+        let blocks = Arc::new(Blocks::new(&plan));
+        let (_, source) = OneFile::new(vec![7; 400_000]).source();
+        let fetcher = tokio::spawn(fetch(source, blocks.clone(), 1, 1));
+        // Nothing is released, and still each comes.
+        take(blocks, vec![0, 3, 1, 2]).await;
+        fetcher.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_more_is_fetched_ahead_than_the_budget_allows() {
+        let plan = far_apart(10);
+        let blocks = Arc::new(Blocks::new(&plan));
+        let (storage, source) = OneFile::new(vec![7; 1_000_000]).source();
+        let fetcher = tokio::spawn(fetch(source, blocks.clone(), 8, 35));
+        take(blocks.clone(), vec![0]).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(storage.take_reads().len(), 3);
+        blocks.release(0);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(storage.take_reads().len(), 1);
+        blocks.close();
+        fetcher.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failed_read_wakes_the_decoder_and_is_told() {
+        let plan = far_apart(3);
+        let blocks = Arc::new(Blocks::new(&plan));
+        let mut storage = OneFile::new(vec![7; 300_000]);
+        storage.changes_at_read = Some(0);
+        let (_, source) = storage.source();
+        tokio::spawn(fetch(source, blocks.clone(), 1, 100));
+        let waiting = blocks.clone();
+        assert!(tokio::task::spawn_blocking(move || waiting.wait(2)).await.unwrap().is_none());
+        assert!(matches!(blocks.take_failure(), Some(Error::SourceChanged { .. })));
+    }
+}
