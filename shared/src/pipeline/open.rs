@@ -31,7 +31,7 @@ pub enum Skip {
     Open,
     /// A run of this object version failed: mend the cause, then `redrive` or `reprocess`.
     Failed,
-    /// A newer version took this one's place.
+    /// A later request for this version is publishing it.
     Superseded,
 }
 
@@ -39,6 +39,12 @@ pub enum Skip {
 pub fn is_published(pointer: Option<&Pointer>, source: &Source) -> bool {
     let published = pointer.and_then(|pointer| pointer.published.as_ref());
     published.is_some_and(|published| same_version(&published.claim.version, &source.version))
+}
+
+/// Whether a run of this version is publishing.
+fn is_claimed(pointer: Option<&Pointer>, source: &Source) -> bool {
+    let claim = pointer.and_then(|pointer| pointer.claim.as_ref());
+    claim.is_some_and(|claim| same_version(&claim.version, &source.version))
 }
 
 /// The source that a look-up found in `bucket`.
@@ -72,17 +78,20 @@ pub async fn open_incremental(
     };
     let why = match outcome.status {
         Status::Failed if !eagerness.retry => Skip::Failed,
-        Status::Superseded => Skip::Superseded,
+        // By a later request for this very version, which will publish it.
+        Status::Superseded if is_claimed(pointer.as_ref().map(|stamped| &stamped.value), &run.source) => {
+            Skip::Superseded
+        }
         // The outcome is written and the pointer is about to be, unless the finalizer died in between.
         Status::Complete if ctx.ledger.open_run(&run.run_id).await?.is_some() => {
             return open(ctx, dataset, run, eagerness.resend).await;
         }
-        Status::Complete | Status::Failed => {
+        Status::Complete | Status::Failed | Status::Superseded => {
             let pointer = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
             if is_published(pointer.as_ref().map(|stamped| &stamped.value), &run.source) {
                 return Ok(Opened::Skipped { run, why: Skip::Published });
             }
-            // Complete, but not published any more: its output was pruned and the same version has come back.
+            // The same version has come back: after its output was pruned, or after a newer version was taken back.
             let retry = Run::new(&run.dataset, &dataset.hash, Purpose::Retry, &ctx.clock.new_id(), run.source);
             return open(ctx, dataset, retry, eagerness.resend).await;
         }

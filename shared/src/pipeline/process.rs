@@ -9,7 +9,7 @@ use crate::clean::Cleaner;
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::FORMAT;
 use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, keys};
-use crate::read::parquet::{Footer, find_pages};
+use crate::read::parquet::{Footer, find_pages, read_from_start};
 use crate::{Error, Result, plan, telemetry};
 
 /// What a work message led to.
@@ -104,6 +104,7 @@ async fn make_plan(ctx: &Context, run: &Run) -> Result<Plan> {
         }
     };
     let pages = find_pages(&file, &footer, &slices).await?;
+    let notes = read_from_start(&footer, &slices, &pages);
     Ok(Plan {
         format: FORMAT,
         run: run.clone(),
@@ -113,7 +114,7 @@ async fn make_plan(ctx: &Context, run: &Run) -> Result<Plan> {
         parts_folder: keys::parts(&dataset, run),
         quarantine_folder: keys::quarantine(&dataset, run),
         pages: (!pages.row_groups.is_empty()).then_some(pages),
-        notes: Vec::new(),
+        notes,
         created_at_ms,
     })
 }

@@ -9,6 +9,7 @@ use crate::pipeline::check::{Answer, check};
 use crate::pipeline::close;
 use crate::pipeline::finalize::handle;
 use crate::pipeline::message::Message;
+use crate::pipeline::open::{Eagerness, Opened, Skip, open_incremental};
 use crate::storage::Storage;
 
 fn created(source: &Source) -> Trigger {
@@ -104,4 +105,38 @@ async fn prune_removes_the_output_of_a_source_that_is_gone_and_a_new_one_is_inge
     assert!(stack.seen("trips/").is_empty());
     let again = stack.source("in/a.parquet", "1").await;
     assert_eq!(check(&stack.ctx, created(&again)).await.unwrap().enqueued, 1);
+}
+
+#[tokio::test]
+async fn a_version_that_comes_back_after_a_newer_one_was_taken_back_is_ingested_again() {
+    let stack = Stack::new();
+    stack.ctx.ledger.apply(&stack.dataset).await.unwrap();
+    let first = stack.source("in/a.parquet", "1").await;
+    let old = stack.ready(&first, Purpose::Incremental, "", 1).await;
+    let second = stack.source("in/a.parquet", "2").await;
+    stack.finalized(&old).await;
+    stack.work.take();
+    let new = stack.ready(&second, Purpose::Incremental, "", 1).await;
+    stack.finalized(&new).await;
+    // A bucket that keeps versions answers the first one again once the second is deleted.
+    let opened = open_incremental(&stack.ctx, &stack.dataset, first.clone(), Eagerness::default()).await.unwrap();
+    let Opened::Enqueued(run) = opened else { panic!("{opened:?}") };
+    assert_eq!((run.purpose, run.source), (Purpose::Retry, first));
+}
+
+#[tokio::test]
+async fn a_run_between_its_outcome_and_its_pointer_is_not_opened_twice() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&source, Purpose::Incremental, "", 1).await;
+    let outcome = stack.finalized(&plan).await;
+    let read = stack.ctx.ledger.pointer("trips", &source.bucket, &source.key).await.unwrap().unwrap();
+    let mut crashed = read.value.clone();
+    crashed.claim = crashed.published.take().map(|published| published.claim);
+    stack.ctx.ledger.swap_pointer(Some(&read.etag), &crashed).await.unwrap().unwrap();
+    stack.ctx.ledger.open(&outcome.run, stack.ctx.now_ms()).await.unwrap();
+    let opened = open_incremental(&stack.ctx, &stack.dataset, source, Eagerness::default()).await.unwrap();
+    assert!(matches!(opened, Opened::Skipped { why: Skip::Open, .. }), "{opened:?}");
+    stack.finalized(&plan).await;
+    stack.assert_only(&plan).await;
 }
