@@ -70,7 +70,7 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
     }
     let expired = expired(ctx, &records).await?;
     if !expired.is_empty() {
-        return make_again(ctx, &plan, &expired).await;
+        return make_again(ctx, &plan, &records, &expired).await;
     }
     if plan.run.purpose.publishes()
         && let Claimed::Superseded { by } = publish::claim(ctx, &plan.run).await?
@@ -93,7 +93,7 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
             let outcome = ctx.ledger.settle_outcome(outcome).await?;
             conclude(ctx, outcome).await.map(ended)
         }
-        Completed::SomeGone(gone) => make_again(ctx, &plan, &gone).await,
+        Completed::SomeGone(gone) => make_again(ctx, &plan, &records, &gone).await,
     }
 }
 
@@ -143,18 +143,22 @@ async fn expired(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result<Vec<
     Ok(gone)
 }
 
-/// Has slices made again whose uploads are gone.
-async fn make_again(ctx: &Context, plan: &Plan, slices: &[u32]) -> Result<Finalized> {
+/// Has slices made again whose uploads are gone. A record that is another one by now is left alone: it names new uploads.
+async fn make_again(
+    ctx: &Context,
+    plan: &Plan,
+    records: &[Stamped<SliceRecord>],
+    gone: &[u32],
+) -> Result<Finalized> {
     let (dataset, run_id) = (&plan.run.dataset, &plan.run.run_id);
     let mut bodies = Vec::new();
-    for &slice in slices {
-        if let Some(record) = ctx.ledger.slice(dataset, run_id, slice).await? {
-            ctx.ledger.forget_slice(dataset, &record).await?;
-        }
+    for record in records.iter().filter(|record| gone.contains(&record.value.slice)) {
+        ctx.ledger.forget_slice(dataset, record).await?;
+        let slice = record.value.slice;
         bodies.push(Message::Slice { dataset: dataset.clone(), run_id: run_id.clone(), slice }.encode()?);
     }
     ctx.work.send(&bodies).await?;
-    Ok(Finalized::Waiting { missing: slices.len() })
+    Ok(Finalized::Waiting { missing: gone.len() })
 }
 
 /// Closes a run that set too much aside: its quarantine is shown, its parts are not.
