@@ -42,6 +42,11 @@ pub fn decide_claim(
     if published.is_some_and(|published| published.run_id == claim.run_id) {
         return ClaimDecision::Published;
     }
+    // Whatever has happened to the source since: some of the run's objects may be in place, and either it puts the others
+    // beside them, or the run that displaces it retires what it left.
+    if pointer.and_then(|pointer| pointer.claim.as_ref()).is_some_and(|held| held.run_id == claim.run_id) {
+        return ClaimDecision::Held;
+    }
     if now == SourceNow::Replaced {
         return ClaimDecision::Superseded { by: "a newer version of the source".to_owned() };
     }
@@ -50,9 +55,6 @@ pub fn decide_claim(
             if other.run_id != claim.run_id && goes_before(other, claim, now) {
                 return ClaimDecision::Superseded { by: format!("run {}", other.run_id) };
             }
-        }
-        if pointer.claim.as_ref().is_some_and(|held| held.run_id == claim.run_id) {
-            return ClaimDecision::Held;
         }
     }
     let mut next = pointer.cloned().unwrap_or_else(|| fresh(dataset, source));

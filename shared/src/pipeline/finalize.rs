@@ -144,12 +144,7 @@ async fn expired(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result<Vec<
 }
 
 /// Has slices made again whose uploads are gone. A record that is another one by now is left alone: it names new uploads.
-async fn make_again(
-    ctx: &Context,
-    plan: &Plan,
-    records: &[Stamped<SliceRecord>],
-    gone: &[u32],
-) -> Result<Finalized> {
+async fn make_again(ctx: &Context, plan: &Plan, records: &[Stamped<SliceRecord>], gone: &[u32]) -> Result<Finalized> {
     let (dataset, run_id) = (&plan.run.dataset, &plan.run.run_id);
     let mut bodies = Vec::new();
     for record in records.iter().filter(|record| gone.contains(&record.value.slice)) {

@@ -106,6 +106,19 @@ async fn a_stale_claim_is_fenced_and_whatever_it_completed_is_retired() {
 }
 
 #[tokio::test]
+async fn a_run_that_holds_the_claim_goes_on_even_if_the_source_was_overwritten_since() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    claim_only(&stack, &plan).await;
+    complete_some(&stack, &plan, 1).await;
+    stack.source("in/a.parquet", "2").await;
+    // Half of it is visible, and the new version's run may fail: only going on leaves no half behind.
+    assert_eq!(stack.finalized(&plan).await.status, Status::Complete);
+    stack.assert_only(&plan).await;
+}
+
+#[tokio::test]
 async fn a_finalizer_that_was_about_to_complete_when_it_was_fenced_completes_nothing() {
     let stack = Stack::new();
     let source = stack.source("in/a.parquet", "1").await;
