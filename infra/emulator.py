@@ -44,12 +44,24 @@ def whole_concurrency(limit_of):
     return limit
 
 
+def batch_as_single(action_of):
+    """AWS has no right of its own for a batch of messages: who may send one may send ten. This emulator asks for one."""
+
+    def action(*request):
+        found = action_of(*request)
+        return found.removesuffix("Batch") if found and found.startswith("sqs:") else found
+
+    return action
+
+
 def main() -> None:
     die_with_parent()
     from ministack import app as emulator
+    from ministack.core import iam_actions
     from ministack.services import lambda_svc
 
     lambda_svc._sqs_esm_concurrency = whole_concurrency(lambda_svc._sqs_esm_concurrency)
+    iam_actions.extract_iam_action = batch_as_single(iam_actions.extract_iam_action)
     emulator.app = behind_tls(emulator.app)
     emulator.main()
 

@@ -186,6 +186,8 @@ pub struct Open {
     pub format: u32,
     /// The run.
     pub run: Run,
+    /// Whether its first message is known to be sent. A trigger that failed in between is tried again, and sends it.
+    pub sent: bool,
     /// When it was opened, milliseconds since 1970-01-01 UTC.
     pub opened_at_ms: i64,
     /// When a sweep last saw progress.

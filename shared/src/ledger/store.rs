@@ -163,19 +163,21 @@ impl Ledger {
         self.swap(&key, etag, pointer).await
     }
 
-    /// Opens a run: `Ok(false)` where it was open already.
-    pub async fn open(&self, run: &Run, now_ms: i64) -> Result<bool> {
-        let open = Open {
+    /// Opens a run, unless it is open: the marker that lies there now. `None` where the run was closed meanwhile.
+    pub async fn open(&self, run: &Run, now_ms: i64) -> Result<Option<Stamped<Open>>> {
+        let value = Open {
             format: FORMAT,
             run: run.clone(),
+            sent: false,
             opened_at_ms: now_ms,
             progress_at_ms: now_ms,
             recorded: 0,
             restarts: 0,
         };
-        let bytes = encode(&run.run_id, &open)?;
-        let outcome = self.sink.put_if(&keys::open(&run.run_id), PutIf::Absent, bytes).await?;
-        Ok(matches!(outcome, PutOutcome::Written { .. }))
+        match self.swap(&keys::open(&run.run_id), None, &value).await? {
+            Some(etag) => Ok(Some(Stamped { value, etag })),
+            None => self.open_run(&run.run_id).await,
+        }
     }
 
     /// One marker.

@@ -5,6 +5,7 @@ use super::message::Message;
 use crate::Result;
 use crate::dataset::Dataset;
 use crate::ledger::identity::{Purpose, Run, Source, same_version};
+use crate::ledger::records::Open;
 use crate::ledger::{Pointer, Status};
 use crate::storage::ObjectMeta;
 
@@ -99,15 +100,19 @@ pub async fn open_incremental(
     Ok(Opened::Skipped { run, why })
 }
 
-/// Opens `run`: keeps its config, marks it open, sends it to a processor. In this order, so that a crash in between
-/// leaves a marker that the sweep finds.
+/// Opens `run`: marks it open, sends it to a processor, notes that it was sent. In this order, so that a crash in
+/// between leaves a marker that the next try, or the sweep, finds and sends again.
 pub async fn open(ctx: &Context, dataset: &Dataset, run: Run, resend: bool) -> Result<Opened> {
     ctx.ledger.keep_config(dataset).await?;
-    let fresh = ctx.ledger.open(&run, ctx.now_ms()).await?;
-    if !fresh && !resend {
+    let open = ctx.ledger.open(&run, ctx.now_ms()).await?;
+    let Some(open) = open.filter(|open| resend || !open.value.sent) else {
         return Ok(Opened::Skipped { run, why: Skip::Open });
-    }
+    };
     let message = Message::File { run: Box::new(run.clone()) };
     ctx.work.send(&[message.encode()?]).await?;
+    if !open.value.sent {
+        // Lost where a sweep was first, or the run has ended already: either way nobody needs the note.
+        ctx.ledger.touch(&open, &Open { sent: true, ..open.value.clone() }).await?;
+    }
     Ok(Opened::Enqueued(run))
 }

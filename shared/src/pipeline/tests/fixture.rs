@@ -1,13 +1,12 @@
 //! A stack in memory: a source bucket, a sink, two queues that keep what was sent.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::Result;
 use crate::clock::Clock;
 use crate::dataset::Dataset;
 use crate::ledger::identity::{Purpose, Run, Source};
@@ -22,6 +21,7 @@ use crate::plan;
 use crate::queue::Queue;
 use crate::storage::{MemoryStorage, MemoryStores, Storage};
 use crate::write::PendingUpload;
+use crate::{Error, Result};
 
 pub const DATASET: &str = r#"
 name = "trips"
@@ -55,6 +55,8 @@ impl Clock for Hand {
 pub struct Sent {
     bodies: Mutex<Vec<String>>,
     pub backlog: AtomicU64,
+    /// Whether sending fails.
+    pub refuses: AtomicBool,
 }
 
 impl Sent {
@@ -67,6 +69,9 @@ impl Sent {
 #[async_trait]
 impl Queue for Sent {
     async fn send(&self, bodies: &[String]) -> Result<()> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(Error::Queue { queue: "test".into(), problem: "refused".into() });
+        }
         self.bodies.lock().unwrap().extend_from_slice(bodies);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Opening: one run per version, whatever is delivered how often.
 
+use std::sync::atomic::Ordering;
+
 use super::fixture::{DATASET, Stack};
 use crate::dataset::Dataset;
 use crate::event::{Intent, ObjectCreated, Request, Trigger};
@@ -139,4 +141,16 @@ async fn a_run_between_its_outcome_and_its_pointer_is_not_opened_twice() {
     assert!(matches!(opened, Opened::Skipped { why: Skip::Open, .. }), "{opened:?}");
     stack.finalized(&plan).await;
     stack.assert_only(&plan).await;
+}
+
+#[tokio::test]
+async fn a_trigger_that_failed_before_it_sent_is_made_up_for_by_its_retry() {
+    let stack = Stack::new();
+    stack.ctx.ledger.apply(&stack.dataset).await.unwrap();
+    let source = stack.source("in/a.parquet", "1").await;
+    stack.work.refuses.store(true, Ordering::SeqCst);
+    assert!(check(&stack.ctx, created(&source)).await.is_err());
+    stack.work.refuses.store(false, Ordering::SeqCst);
+    assert_eq!(check(&stack.ctx, created(&source)).await.unwrap().enqueued, 1);
+    assert_eq!(check(&stack.ctx, created(&source)).await.unwrap().enqueued, 0);
 }
