@@ -127,7 +127,7 @@ async fn a_version_that_comes_back_after_a_newer_one_was_taken_back_is_ingested_
 }
 
 #[tokio::test]
-async fn a_run_between_its_outcome_and_its_pointer_is_not_opened_twice() {
+async fn a_run_between_its_outcome_and_its_pointer_is_resumed_and_not_made_again() {
     let stack = Stack::new();
     let source = stack.source("in/a.parquet", "1").await;
     let plan = stack.ready(&source, Purpose::Incremental, "", 1).await;
@@ -138,7 +138,8 @@ async fn a_run_between_its_outcome_and_its_pointer_is_not_opened_twice() {
     stack.ctx.ledger.swap_pointer(Some(&read.etag), &crashed).await.unwrap().unwrap();
     stack.ctx.ledger.open(&outcome.run, stack.ctx.now_ms()).await.unwrap();
     let opened = open_incremental(&stack.ctx, &stack.dataset, source, Eagerness::default()).await.unwrap();
-    assert!(matches!(opened, Opened::Skipped { why: Skip::Open, .. }), "{opened:?}");
+    let (Opened::Enqueued(run) | Opened::Skipped { run, why: Skip::Open }) = opened else { panic!("{opened:?}") };
+    assert_eq!(run.run_id, plan.run.run_id);
     stack.finalized(&plan).await;
     stack.assert_only(&plan).await;
 }
