@@ -108,6 +108,15 @@ impl Bench {
         self.stack.invoke("CheckerFunction", &json!({"intent": intent, "dataset": self.name()})).await
     }
 
+    /// Waits until a function has logged a line that holds both texts.
+    pub async fn said(&self, text: &str, about: &str) -> Result<()> {
+        let said = || async {
+            let log = tokio::fs::read_to_string(&self.stack.log).await?;
+            Ok(log.lines().any(|line| line.contains(text) && line.contains(about)).then_some(()))
+        };
+        eventually(format!("a log line with {text} and {about}"), PATIENCE, said).await
+    }
+
     /// Waits until both queues are empty, and says so if a dead-letter queue is not.
     pub async fn quiet(&self) -> Result<()> {
         for queue in ["WorkQueueUrl", "FinalizeQueueUrl"] {

@@ -118,7 +118,7 @@ async fn the_relist_ingests_a_file_whose_event_was_lost() -> Result<()> {
     let trips = trips(0, 900);
     // No dataset wants it yet, so its event leads to nothing.
     bench.put("lost.parquet", parquet(&trips, 900)?).await?;
-    bench.quiet().await?;
+    bench.said("no dataset wants this object", "relist in/lost.parquet").await?;
     bench.ledger.apply(&bench.dataset).await?;
     let answer = bench.ask("").await?;
     assert_eq!((&answer["matched"], &answer["enqueued"]), (&json!(1), &json!(1)), "{answer}");
