@@ -70,7 +70,7 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
     }
     let expired = expired(ctx, &records).await?;
     if !expired.is_empty() {
-        return make_again(ctx, &plan, &expired).await;
+        return make_again(ctx, &plan, &records, &expired).await;
     }
     if plan.run.purpose.publishes()
         && let Claimed::Superseded { by } = publish::claim(ctx, &plan.run).await?
@@ -93,7 +93,7 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
             let outcome = ctx.ledger.settle_outcome(outcome).await?;
             conclude(ctx, outcome).await.map(ended)
         }
-        Completed::SomeGone(gone) => make_again(ctx, &plan, &gone).await,
+        Completed::SomeGone(gone) => make_again(ctx, &plan, &records, &gone).await,
     }
 }
 
@@ -117,6 +117,7 @@ async fn conclude(ctx: &Context, outcome: Outcome) -> Result<Outcome> {
             let records = ctx.ledger.slices(&run.dataset, &run.run_id).await?;
             let hidden = |part: &&PendingPart| !outcome.quarantine.iter().any(|shown| shown.key == part.upload.key);
             abort_all(ctx, pending(&records).filter(hidden)).await?;
+            close::hide_quarantine(ctx, &outcome).await?;
         }
     }
     if ctx.ledger.open_run(&run.run_id).await?.is_some() {
@@ -144,13 +145,22 @@ async fn expired(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result<Vec<
 }
 
 /// Has slices made again whose uploads are gone.
-async fn make_again(ctx: &Context, plan: &Plan, slices: &[u32]) -> Result<Finalized> {
+///
+/// A slice may have several uploads, of which one is gone: the others are aborted before the record that names them is
+/// forgotten, or a stale finalizer could still complete them when nobody else knows of them. Only the records that were
+/// found wanting are forgotten: one that another finalizer had made again meanwhile stays.
+async fn make_again(
+    ctx: &Context,
+    plan: &Plan,
+    records: &[Stamped<SliceRecord>],
+    slices: &[u32],
+) -> Result<Finalized> {
     let (dataset, run_id) = (&plan.run.dataset, &plan.run.run_id);
     let mut bodies = Vec::new();
-    for &slice in slices {
-        if let Some(record) = ctx.ledger.slice(dataset, run_id, slice).await? {
-            ctx.ledger.forget_slice(dataset, &record).await?;
-        }
+    for record in records.iter().filter(|record| slices.contains(&record.value.slice)) {
+        abort_all(ctx, pending(std::slice::from_ref(record))).await?;
+        ctx.ledger.forget_slice(dataset, record).await?;
+        let slice = record.value.slice;
         bodies.push(Message::Slice { dataset: dataset.clone(), run_id: run_id.clone(), slice }.encode()?);
     }
     ctx.work.send(&bodies).await?;
