@@ -42,6 +42,11 @@ pub fn decide_claim(
     if published.is_some_and(|published| published.run_id == claim.run_id) {
         return ClaimDecision::Published;
     }
+    // Who holds the claim may have completed some parts over those of the published run, and nobody would mend that if
+    // the newer version failed. So it goes on; the newer version's claim takes its place.
+    if pointer.and_then(|pointer| pointer.claim.as_ref()).is_some_and(|held| held.run_id == claim.run_id) {
+        return ClaimDecision::Held;
+    }
     if now == SourceNow::Replaced {
         return ClaimDecision::Superseded { by: "a newer version of the source".to_owned() };
     }
@@ -50,9 +55,6 @@ pub fn decide_claim(
             if other.run_id != claim.run_id && goes_before(other, claim, now) {
                 return ClaimDecision::Superseded { by: format!("run {}", other.run_id) };
             }
-        }
-        if pointer.claim.as_ref().is_some_and(|held| held.run_id == claim.run_id) {
-            return ClaimDecision::Held;
         }
     }
     let mut next = pointer.cloned().unwrap_or_else(|| fresh(dataset, source));

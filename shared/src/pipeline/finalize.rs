@@ -72,11 +72,15 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
     if !expired.is_empty() {
         return make_again(ctx, &plan, &records, &expired).await;
     }
-    if plan.run.purpose.publishes()
-        && let Claimed::Superseded { by } = publish::claim(ctx, &plan.run).await?
-    {
-        let outcome = close::supersede(ctx, &plan.run, &by).await?;
-        return conclude(ctx, outcome).await.map(ended);
+    if plan.run.purpose.publishes() {
+        let outcome = match publish::claim(ctx, &plan.run).await? {
+            Claimed::Held => None,
+            Claimed::Superseded { by } => Some(close::supersede(ctx, &plan.run, &by).await?),
+            Claimed::Ended(outcome) => Some(*outcome),
+        };
+        if let Some(outcome) = outcome {
+            return conclude(ctx, outcome).await.map(ended);
+        }
     }
     match complete_all(ctx, &records).await? {
         Completed::All { parts, quarantine } => {

@@ -26,6 +26,8 @@ pub(super) enum Claimed {
         /// Which.
         by: String,
     },
+    /// Another finalizer has ended it meanwhile.
+    Ended(Box<Outcome>),
 }
 
 /// Claims the pointer and fences what the claim displaces. Starts again from the read whenever a swap is lost.
@@ -49,6 +51,12 @@ pub(super) async fn claim(ctx: &Context, run: &Run) -> Result<Claimed> {
             ClaimDecision::Published => return Ok(Claimed::Held),
             ClaimDecision::Held => read,
             ClaimDecision::Take(next) => {
+                // A run that has ended must not claim again: what it published may have been pruned since, and its
+                // claim would name as published what is gone. Asked between the read and the swap, so that a pointer
+                // that moves after the answer loses the swap.
+                if let Some(outcome) = ctx.ledger.outcome(&run.dataset, &run.run_id).await? {
+                    return Ok(Claimed::Ended(Box::new(outcome)));
+                }
                 let swapped = ctx.ledger.swap_pointer(etag, &next).await?;
                 swapped.map(|etag| Stamped { value: *next, etag })
             }

@@ -37,6 +37,12 @@ impl Faulty {
         self.dice.turn().await;
         if self.dice.hits(self.dice.odds().fails_before) {
             self.dice.count("failed before its effect");
+            if operation == "abort_upload" {
+                // A processor that fails aborts as well as it can, and no better.
+                let mut state = self.dice.state();
+                let task = state.task;
+                state.died.insert(task);
+            }
             self.dice.note(format!("{operation} {key}: FAILED BEFORE"));
             return Err(self.failed(operation, key));
         }

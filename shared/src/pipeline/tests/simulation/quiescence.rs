@@ -83,10 +83,12 @@ impl World {
                 assert_eq!(status, Status::Failed, "nothing else is left to retire: {pointer:#?}");
             }
         }
-        let mut shown: BTreeSet<String> = outcome.iter().flat_map(|it| &it.quarantine).map(|it| it.key.clone()).collect();
+        let own: BTreeSet<String> = outcome.iter().flat_map(|it| &it.quarantine).map(|it| it.key.clone()).collect();
+        let mut shown = own.clone();
+        // A stale finalizer may note again what has been retired since: the next retirement finds it gone.
         shown.extend(pointer.iter().flat_map(|it| &it.displaced).flat_map(|it| &it.visible).map(|it| it.key.clone()));
         let set_aside: BTreeSet<String> = below("_quarantine/").map(|(key, _)| key.clone()).collect();
-        assert_eq!(set_aside, shown, "the quarantine is the published run's and that of failures since: {pointer:#?}");
+        assert!(own.is_subset(&set_aside) && set_aside.is_subset(&shown), "{set_aside:?}: the quarantine is the published run's and that of failures since: {pointer:#?}");
     }
 
     /// No upload is open that a record names, or whose owner lived to take it back.
