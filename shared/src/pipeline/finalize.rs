@@ -122,6 +122,9 @@ async fn conclude(ctx: &Context, outcome: Outcome) -> Result<Outcome> {
             let hidden = |part: &&PendingPart| !outcome.quarantine.iter().any(|shown| shown.key == part.upload.key);
             abort_all(ctx, pending(&records).filter(hidden)).await?;
             close::hide_quarantine(ctx, &outcome).await?;
+            if run.purpose.publishes() {
+                publish::release(ctx, run).await?;
+            }
         }
     }
     if ctx.ledger.open_run(&run.run_id).await?.is_some() {
@@ -160,6 +163,10 @@ async fn make_again(
     slices: &[u32],
 ) -> Result<Finalized> {
     let (dataset, run_id) = (&plan.run.dataset, &plan.run.run_id);
+    // The uploads of a run that has ended are gone for that reason, and its records tell what it left.
+    if let Some(outcome) = ctx.ledger.outcome(dataset, run_id).await? {
+        return conclude(ctx, outcome).await.map(ended);
+    }
     let mut bodies = Vec::new();
     for record in records.iter().filter(|record| slices.contains(&record.value.slice)) {
         abort_all(ctx, pending(std::slice::from_ref(record))).await?;

@@ -191,6 +191,28 @@ pub(super) async fn mark_published(ctx: &Context, outcome: &Outcome) -> Result<(
     }
 }
 
+/// Gives back the claim of a run that ended without being published, and hides what it completed. What lies over a
+/// published part stays, noted for the next publication to replace: to delete it would leave readers a gap.
+pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
+    loop {
+        let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
+        let Some(read) = read else { return Ok(()) };
+        if read.value.claim.as_ref().is_none_or(|claim| claim.run_id != run.run_id) {
+            return Ok(());
+        }
+        let left = fence(ctx, &run.dataset, &run.run_id).await?;
+        let mut next = transition::fenced(&read.value, &run.run_id, left.clone());
+        next.claim = None;
+        let published: Vec<&String> = next.published.iter().flat_map(|published| &published.parts).collect();
+        let hidden: Vec<Left> = left.into_iter().filter(|left| !published.contains(&&left.key)).collect();
+        // Before the swap, so that a crash in between leaves the claim, and redelivery does this again.
+        delete_left(ctx, &hidden).await?;
+        if ctx.ledger.swap_pointer(Some(&read.etag), &next).await?.is_some() {
+            return Ok(());
+        }
+    }
+}
+
 /// Deletes what earlier runs left and this one does not have, as long as no later run has claimed.
 pub(super) async fn retire(ctx: &Context, outcome: &Outcome) -> Result<()> {
     let run = &outcome.run;

@@ -75,12 +75,18 @@ impl World {
         let below = |prefix: &'static str| objects.iter().filter(move |(key, _)| key.starts_with(prefix));
         let seen: BTreeMap<String, String> =
             below("trips/").map(|(key, bytes)| (key.clone(), String::from_utf8_lossy(bytes).into_owned())).collect();
+        // A run that could not go on after its claim, as its uploads had expired, leaves what it laid over published parts.
+        let over: BTreeSet<&String> =
+            pointer.iter().flat_map(|it| &it.displaced).flat_map(|it| &it.visible).map(|left| &left.key).collect();
+        assert_eq!(seen.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "readers: {pointer:#?}");
+        let seen: BTreeMap<_, _> = seen.into_iter().filter(|(key, _)| !over.contains(key)).collect();
+        let expected: BTreeMap<_, _> = expected.into_iter().filter(|(key, _)| !over.contains(key)).collect();
         assert_eq!(seen, expected, "readers see exactly the published run: {pointer:#?}");
         if let Some(pointer) = pointer {
             assert!(pointer.claim.is_none(), "a claim stays: {pointer:#?}");
             for displaced in &pointer.displaced {
                 let status = outcomes.iter().find(|outcome| outcome.run.run_id == displaced.run_id).unwrap().status;
-                assert_eq!(status, Status::Failed, "nothing else is left to retire: {pointer:#?}");
+                assert_ne!(status, Status::Complete, "nothing else is left to retire: {pointer:#?}");
             }
         }
         let own: BTreeSet<String> = outcome.iter().flat_map(|it| &it.quarantine).map(|it| it.key.clone()).collect();
