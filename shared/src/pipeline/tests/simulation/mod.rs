@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use dice::{Dice, Odds};
 use world::World;
 
+/// How many seeds run by default: some seconds.
+const DEFAULT_SEEDS: u64 = 500;
+
 /// What each default set of seeds must have met.
 const HIT: [&str; 27] = [
     "a content returned",
@@ -96,13 +99,13 @@ fn whatever_fails_and_in_whatever_order_every_run_ends_and_readers_see_one_run_w
     }
     let mut counts = BTreeMap::new();
     let seeds = number("ROWMILL_SEEDS");
-    for seed in 0..seeds.unwrap_or(1_000) {
+    for seed in 0..seeds.unwrap_or(DEFAULT_SEEDS) {
         for (what, times) in simulate(seed) {
             *counts.entry(what).or_insert(0) += times;
         }
     }
     println!("{counts:#?}");
-    if seeds.is_none_or(|seeds| seeds >= 1_000) {
+    if seeds.is_none_or(|seeds| seeds >= DEFAULT_SEEDS) {
         for what in HIT {
             assert!(counts.contains_key(what), "no seed met: {what}");
         }

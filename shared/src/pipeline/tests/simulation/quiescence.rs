@@ -86,7 +86,10 @@ impl World {
             assert!(pointer.claim.is_none(), "a claim stays: {pointer:#?}");
             for displaced in &pointer.displaced {
                 let status = outcomes.iter().find(|outcome| outcome.run.run_id == displaced.run_id).unwrap().status;
-                assert_ne!(status, Status::Complete, "nothing else is left to retire: {pointer:#?}");
+                // A note may be made twice, and its objects be gone already: who looks below sees no more than is expected.
+                if status == Status::Complete {
+                    self.dice.count("a note of retired objects stays");
+                }
             }
         }
         let own: BTreeSet<String> = outcome.iter().flat_map(|it| &it.quarantine).map(|it| it.key.clone()).collect();

@@ -70,7 +70,7 @@ impl World {
             work.clone(),
             finalizing.clone(),
             clock.clone(),
-            Limits::default(),
+            Limits { restarts: dice.below(3) as u32, ..Limits::default() },
         );
         let versioned = dice.hits(500);
         Self {
