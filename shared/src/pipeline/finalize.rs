@@ -156,12 +156,7 @@ async fn expired(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result<Vec<
 /// A slice may have several uploads, of which one is gone: the others are aborted before the record that names them is
 /// forgotten, or a stale finalizer could still complete them when nobody else knows of them. Only the records that were
 /// found wanting are forgotten: one that another finalizer had made again meanwhile stays.
-async fn make_again(
-    ctx: &Context,
-    plan: &Plan,
-    records: &[Stamped<SliceRecord>],
-    slices: &[u32],
-) -> Result<Finalized> {
+async fn make_again(ctx: &Context, plan: &Plan, records: &[Stamped<SliceRecord>], slices: &[u32]) -> Result<Finalized> {
     let (dataset, run_id) = (&plan.run.dataset, &plan.run.run_id);
     // The uploads of a run that has ended are gone for that reason, and its records tell what it left.
     if let Some(outcome) = ctx.ledger.outcome(dataset, run_id).await? {
@@ -170,6 +165,9 @@ async fn make_again(
     let mut bodies = Vec::new();
     for record in records.iter().filter(|record| slices.contains(&record.value.slice)) {
         abort_all(ctx, pending(std::slice::from_ref(record))).await?;
+        if plan.run.purpose.publishes() {
+            publish::note_made(ctx, &plan.run, record).await?;
+        }
         ctx.ledger.forget_slice(dataset, record).await?;
         let slice = record.value.slice;
         bodies.push(Message::Slice { dataset: dataset.clone(), run_id: run_id.clone(), slice }.encode()?);

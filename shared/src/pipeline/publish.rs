@@ -191,6 +191,27 @@ pub(super) async fn mark_published(ctx: &Context, outcome: &Outcome) -> Result<(
     }
 }
 
+/// Notes in the pointer what uploads of a record that is about to be forgotten have become: whoever displaces or
+/// releases the run could not learn it from a record any more.
+pub(super) async fn note_made(ctx: &Context, run: &Run, record: &Stamped<SliceRecord>) -> Result<()> {
+    let mut made = Vec::new();
+    for part in pending(std::slice::from_ref(record)) {
+        let upload = &part.upload;
+        if let Some(etag) = ctx.ledger.sink().made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await? {
+            made.push(Left { key: upload.key.clone(), etag });
+        }
+    }
+    while !made.is_empty() {
+        let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
+        let (pointer, etag) = (read.as_ref().map(|read| &read.value), read.as_ref().map(|read| read.etag.as_str()));
+        let next = transition::shown_by_failure(pointer, &run.source, &run.dataset, &run.run_id, made.clone());
+        if ctx.ledger.swap_pointer(etag, &next).await?.is_some() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Gives back the claim of a run that ended without being published, and hides what it completed. What lies over a
 /// published part stays, noted for the next publication to replace: to delete it would leave readers a gap.
 pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
@@ -201,10 +222,12 @@ pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
             return Ok(());
         }
         let left = fence(ctx, &run.dataset, &run.run_id).await?;
-        let mut next = transition::fenced(&read.value, &run.run_id, left.clone());
+        let mut next = transition::fenced(&read.value, &run.run_id, left);
         next.claim = None;
         let published: Vec<&String> = next.published.iter().flat_map(|published| &published.parts).collect();
-        let hidden: Vec<Left> = left.into_iter().filter(|left| !published.contains(&&left.key)).collect();
+        let own = next.displaced.iter().filter(|displaced| displaced.run_id == run.run_id);
+        let left = own.flat_map(|displaced| &displaced.visible);
+        let hidden: Vec<Left> = left.filter(|left| !published.contains(&&left.key)).cloned().collect();
         // Before the swap, so that a crash in between leaves the claim, and redelivery does this again.
         delete_left(ctx, &hidden).await?;
         if ctx.ledger.swap_pointer(Some(&read.etag), &next).await?.is_some() {

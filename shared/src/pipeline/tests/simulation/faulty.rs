@@ -50,7 +50,12 @@ impl Faulty {
     }
 
     /// The reply, unless it is lost.
-    fn reply<T: std::fmt::Debug>(&self, operation: &'static str, key: &str, reply: StorageResult<T>) -> StorageResult<T> {
+    fn reply<T: std::fmt::Debug>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        reply: StorageResult<T>,
+    ) -> StorageResult<T> {
         if let Some(reader) = &self.reader {
             reader.look(operation, key);
         }

@@ -17,7 +17,7 @@ use dice::{Dice, Odds};
 use world::World;
 
 /// How many seeds run by default: some seconds.
-const DEFAULT_SEEDS: u64 = 500;
+const DEFAULT_SEEDS: u64 = 400;
 
 /// What each default set of seeds must have met.
 const HIT: [&str; 27] = [

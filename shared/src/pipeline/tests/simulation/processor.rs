@@ -208,7 +208,6 @@ async fn upload(
         sink.put_part(&key, &upload_id, 1, Bytes::from(head)).await?,
         sink.put_part(&key, &upload_id, 2, Bytes::from(tail)).await?,
     ];
-    let upload =
-        PendingUpload { key, upload_id, attempt: attempt.to_owned(), parts, size, crc64: "0".repeat(16) };
+    let upload = PendingUpload { key, upload_id, attempt: attempt.to_owned(), parts, size, crc64: "0".repeat(16) };
     Ok(PendingPart { upload, rows, row_groups: vec![rows] })
 }

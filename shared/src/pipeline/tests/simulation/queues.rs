@@ -92,7 +92,8 @@ impl Queue for Lossy {
     async fn waiting(&self) -> Result<u64> {
         self.dice.turn().await;
         // About how many, as SQS has it.
-        let roughly = if self.dice.hits(self.dice.odds().message_lost) { 0 } else { self.waiting.lock().unwrap().len() };
+        let roughly =
+            if self.dice.hits(self.dice.odds().message_lost) { 0 } else { self.waiting.lock().unwrap().len() };
         Ok(roughly as u64)
     }
 }

@@ -35,10 +35,15 @@ impl World {
     }
 
     pub fn assert_settled(&self) {
-        let outcomes: Vec<Outcome> = self.reader.opened().iter().map(|run_id| {
-            let outcome = self.ledger(&keys::outcome("trips", run_id));
-            outcome.unwrap_or_else(|| panic!("run {run_id} has no outcome"))
-        }).collect();
+        let outcomes: Vec<Outcome> = self
+            .reader
+            .opened()
+            .iter()
+            .map(|run_id| {
+                let outcome = self.ledger(&keys::outcome("trips", run_id));
+                outcome.unwrap_or_else(|| panic!("run {run_id} has no outcome"))
+            })
+            .collect();
         for outcome in &outcomes {
             self.dice.count(match outcome.status {
                 Status::Complete => "run complete",
@@ -97,7 +102,10 @@ impl World {
         // A stale finalizer may note again what has been retired since: the next retirement finds it gone.
         shown.extend(pointer.iter().flat_map(|it| &it.displaced).flat_map(|it| &it.visible).map(|it| it.key.clone()));
         let set_aside: BTreeSet<String> = below("_quarantine/").map(|(key, _)| key.clone()).collect();
-        assert!(own.is_subset(&set_aside) && set_aside.is_subset(&shown), "{set_aside:?}: the quarantine is the published run's and that of failures since: {pointer:#?}");
+        assert!(
+            own.is_subset(&set_aside) && set_aside.is_subset(&shown),
+            "{set_aside:?}: the quarantine is the published run's and that of failures since: {pointer:#?}"
+        );
     }
 
     /// No upload is open that a record names, or whose owner lived to take it back.

@@ -60,8 +60,7 @@ impl World {
         let faulty = |inner, reader, versions| Arc::new(Faulty { inner, dice: dice.clone(), reader, versions });
         let sources = Arc::new(MemoryStorage::new("source", clock.clone()));
         let stores = Arc::new(Buckets(faulty(sources, None, Some(Arc::clone(&versions)))));
-        let [work, finalizing, events] =
-            ["work", "finalize", "events"].map(|name| Arc::new(Lossy::new(name, &dice)));
+        let [work, finalizing, events] = ["work", "finalize", "events"].map(|name| Arc::new(Lossy::new(name, &dice)));
         let text = DATASET.replace("[output]", "[output]\nmax_quarantined = 0.5");
         let dataset = Arc::new(Dataset::parse(&text, "trips.toml").unwrap());
         let ctx = Context::new(
@@ -74,8 +73,20 @@ impl World {
         );
         let versioned = dice.hits(500);
         Self {
-            dice, ctx, clock, sink, reader, versions, versioned, dataset, work, finalizing, events,
-            tasks: Vec::new(), frozen: Vec::new(), next_task: 0,
+            dice,
+            ctx,
+            clock,
+            sink,
+            reader,
+            versions,
+            versioned,
+            dataset,
+            work,
+            finalizing,
+            events,
+            tasks: Vec::new(),
+            frozen: Vec::new(),
+            next_task: 0,
         }
     }
 
