@@ -10,6 +10,7 @@ use super::{Context, open};
 use crate::Result;
 use crate::ledger::records::{FORMAT, PendingPart};
 use crate::ledger::{Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
+use crate::storage::list_all;
 
 /// How many storage calls a closing or publishing run makes at once.
 const CALLS_AT_ONCE: usize = 32;
@@ -144,5 +145,20 @@ async fn enqueue_newest(ctx: &Context, run: &Run) -> Result<()> {
     let dataset = ctx.current(&run.dataset, &run.config).await?;
     let source = open::source_of(&run.source.bucket, meta);
     open::open_incremental(ctx, &dataset, source, open::Eagerness::default()).await?;
+    Ok(())
+}
+
+/// Deletes quarantine that a run which did not complete made visible and its outcome does not name: another finalizer
+/// completed it before this outcome was settled. Its folder is the run's own, so what lies there is no other run's.
+/// Call it once the run's uploads are aborted.
+pub(crate) async fn hide_quarantine(ctx: &Context, outcome: &Outcome) -> Result<()> {
+    let run = &outcome.run;
+    let Some(plan) = ctx.ledger.plan(&run.dataset, &run.run_id).await? else { return Ok(()) };
+    let sink = ctx.ledger.sink();
+    for object in list_all(sink.as_ref(), &plan.quarantine_folder).await? {
+        if !outcome.quarantine.iter().any(|shown| shown.key == object.key) {
+            sink.delete_if(&object.key, &object.version.etag).await?;
+        }
+    }
     Ok(())
 }

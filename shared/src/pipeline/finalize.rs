@@ -72,11 +72,15 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
     if !expired.is_empty() {
         return make_again(ctx, &plan, &records, &expired).await;
     }
-    if plan.run.purpose.publishes()
-        && let Claimed::Superseded { by } = publish::claim(ctx, &plan.run).await?
-    {
-        let outcome = close::supersede(ctx, &plan.run, &by).await?;
-        return conclude(ctx, outcome).await.map(ended);
+    if plan.run.purpose.publishes() {
+        let outcome = match publish::claim(ctx, &plan.run).await? {
+            Claimed::Held => None,
+            Claimed::Superseded { by } => Some(close::supersede(ctx, &plan.run, &by).await?),
+            Claimed::Ended(outcome) => Some(*outcome),
+        };
+        if let Some(outcome) = outcome {
+            return conclude(ctx, outcome).await.map(ended);
+        }
     }
     match complete_all(ctx, &records).await? {
         Completed::All { parts, quarantine } => {
@@ -117,6 +121,10 @@ async fn conclude(ctx: &Context, outcome: Outcome) -> Result<Outcome> {
             let records = ctx.ledger.slices(&run.dataset, &run.run_id).await?;
             let hidden = |part: &&PendingPart| !outcome.quarantine.iter().any(|shown| shown.key == part.upload.key);
             abort_all(ctx, pending(&records).filter(hidden)).await?;
+            close::hide_quarantine(ctx, &outcome).await?;
+            if run.purpose.publishes() {
+                publish::release(ctx, run).await?;
+            }
         }
     }
     if ctx.ledger.open_run(&run.run_id).await?.is_some() {
@@ -143,17 +151,29 @@ async fn expired(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result<Vec<
     Ok(gone)
 }
 
-/// Has slices made again whose uploads are gone. A record that is another one by now is left alone: it names new uploads.
-async fn make_again(ctx: &Context, plan: &Plan, records: &[Stamped<SliceRecord>], gone: &[u32]) -> Result<Finalized> {
+/// Has slices made again whose uploads are gone.
+///
+/// A slice may have several uploads, of which one is gone: the others are aborted before the record that names them is
+/// forgotten, or a stale finalizer could still complete them when nobody else knows of them. Only the records that were
+/// found wanting are forgotten: one that another finalizer had made again meanwhile stays.
+async fn make_again(ctx: &Context, plan: &Plan, records: &[Stamped<SliceRecord>], slices: &[u32]) -> Result<Finalized> {
     let (dataset, run_id) = (&plan.run.dataset, &plan.run.run_id);
+    // The uploads of a run that has ended are gone for that reason, and its records tell what it left.
+    if let Some(outcome) = ctx.ledger.outcome(dataset, run_id).await? {
+        return conclude(ctx, outcome).await.map(ended);
+    }
     let mut bodies = Vec::new();
-    for record in records.iter().filter(|record| gone.contains(&record.value.slice)) {
+    for record in records.iter().filter(|record| slices.contains(&record.value.slice)) {
+        abort_all(ctx, pending(std::slice::from_ref(record))).await?;
+        if plan.run.purpose.publishes() {
+            publish::note_made(ctx, &plan.run, record).await?;
+        }
         ctx.ledger.forget_slice(dataset, record).await?;
         let slice = record.value.slice;
         bodies.push(Message::Slice { dataset: dataset.clone(), run_id: run_id.clone(), slice }.encode()?);
     }
     ctx.work.send(&bodies).await?;
-    Ok(Finalized::Waiting { missing: gone.len() })
+    Ok(Finalized::Waiting { missing: slices.len() })
 }
 
 /// Closes a run that set too much aside: its quarantine is shown, its parts are not.

@@ -42,10 +42,13 @@ pub fn is_published(pointer: Option<&Pointer>, source: &Source) -> bool {
     published.is_some_and(|published| same_version(&published.claim.version, &source.version))
 }
 
-/// Whether a run of this version is publishing.
-fn is_claimed(pointer: Option<&Pointer>, source: &Source) -> bool {
+/// Whether a run of this version is publishing: a claim whose run ended otherwise publishes nothing.
+async fn is_claimed(ctx: &Context, pointer: Option<&Pointer>, source: &Source) -> Result<bool> {
     let claim = pointer.and_then(|pointer| pointer.claim.as_ref());
-    claim.is_some_and(|claim| same_version(&claim.version, &source.version))
+    let Some(claim) = claim.filter(|claim| same_version(&claim.version, &source.version)) else { return Ok(false) };
+    let Some(pointer) = pointer else { return Ok(false) };
+    let outcome = ctx.ledger.outcome(&pointer.dataset, &claim.run_id).await?;
+    Ok(outcome.is_none_or(|outcome| outcome.status == Status::Complete))
 }
 
 /// The source that a look-up found in `bucket`.
@@ -80,7 +83,7 @@ pub async fn open_incremental(
     let why = match outcome.status {
         Status::Failed if !eagerness.retry => Skip::Failed,
         // By a later request for this very version, which will publish it.
-        Status::Superseded if is_claimed(pointer.as_ref().map(|stamped| &stamped.value), &run.source) => {
+        Status::Superseded if is_claimed(ctx, pointer.as_ref().map(|stamped| &stamped.value), &run.source).await? => {
             Skip::Superseded
         }
         // The outcome is written and the pointer is about to be, unless the finalizer died in between.

@@ -26,6 +26,8 @@ pub(super) enum Claimed {
         /// Which.
         by: String,
     },
+    /// Another finalizer has ended it meanwhile.
+    Ended(Box<Outcome>),
 }
 
 /// Claims the pointer and fences what the claim displaces. Starts again from the read whenever a swap is lost.
@@ -49,6 +51,12 @@ pub(super) async fn claim(ctx: &Context, run: &Run) -> Result<Claimed> {
             ClaimDecision::Published => return Ok(Claimed::Held),
             ClaimDecision::Held => read,
             ClaimDecision::Take(next) => {
+                // A run that has ended must not claim again: what it published may have been pruned since, and its
+                // claim would name as published what is gone. Asked between the read and the swap, so that a pointer
+                // that moves after the answer loses the swap.
+                if let Some(outcome) = ctx.ledger.outcome(&run.dataset, &run.run_id).await? {
+                    return Ok(Claimed::Ended(Box::new(outcome)));
+                }
                 let swapped = ctx.ledger.swap_pointer(etag, &next).await?;
                 swapped.map(|etag| Stamped { value: *next, etag })
             }
@@ -177,6 +185,51 @@ pub(super) async fn mark_published(ctx: &Context, outcome: &Outcome) -> Result<(
             None => None,
         };
         let next = transition::published(&read.value, outcome, before.as_ref());
+        if ctx.ledger.swap_pointer(Some(&read.etag), &next).await?.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+/// Notes in the pointer what uploads of a record that is about to be forgotten have become: whoever displaces or
+/// releases the run could not learn it from a record any more.
+pub(super) async fn note_made(ctx: &Context, run: &Run, record: &Stamped<SliceRecord>) -> Result<()> {
+    let mut made = Vec::new();
+    for part in pending(std::slice::from_ref(record)) {
+        let upload = &part.upload;
+        if let Some(etag) = ctx.ledger.sink().made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await? {
+            made.push(Left { key: upload.key.clone(), etag });
+        }
+    }
+    while !made.is_empty() {
+        let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
+        let (pointer, etag) = (read.as_ref().map(|read| &read.value), read.as_ref().map(|read| read.etag.as_str()));
+        let next = transition::shown_by_failure(pointer, &run.source, &run.dataset, &run.run_id, made.clone());
+        if ctx.ledger.swap_pointer(etag, &next).await?.is_some() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Gives back the claim of a run that ended without being published, and hides what it completed. What lies over a
+/// published part stays, noted for the next publication to replace: to delete it would leave readers a gap.
+pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
+    loop {
+        let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
+        let Some(read) = read else { return Ok(()) };
+        if read.value.claim.as_ref().is_none_or(|claim| claim.run_id != run.run_id) {
+            return Ok(());
+        }
+        let left = fence(ctx, &run.dataset, &run.run_id).await?;
+        let mut next = transition::fenced(&read.value, &run.run_id, left);
+        next.claim = None;
+        let published: Vec<&String> = next.published.iter().flat_map(|published| &published.parts).collect();
+        let own = next.displaced.iter().filter(|displaced| displaced.run_id == run.run_id);
+        let left = own.flat_map(|displaced| &displaced.visible);
+        let hidden: Vec<Left> = left.filter(|left| !published.contains(&&left.key)).cloned().collect();
+        // Before the swap, so that a crash in between leaves the claim, and redelivery does this again.
+        delete_left(ctx, &hidden).await?;
         if ctx.ledger.swap_pointer(Some(&read.etag), &next).await?.is_some() {
             return Ok(());
         }

@@ -36,8 +36,8 @@ prefix = "trips/"
 /// A clock that only tests move. Names are numbered.
 #[derive(Debug)]
 pub struct Hand {
-    now_ms: AtomicI64,
-    ids: AtomicU64,
+    pub now_ms: AtomicI64,
+    pub ids: AtomicU64,
 }
 
 impl Clock for Hand {

@@ -5,3 +5,4 @@ mod heal;
 mod open;
 mod publish;
 mod races;
+mod simulation;

@@ -5,6 +5,7 @@ use crate::ledger::identity::Purpose;
 use crate::ledger::records::Claim;
 use crate::ledger::transition::{ClaimDecision, SourceNow};
 use crate::ledger::{Status, transition};
+use crate::pipeline::finalize::finalize;
 use crate::pipeline::message::Message;
 use crate::storage::{CompleteOutcome, Storage};
 
@@ -164,4 +165,90 @@ async fn two_finalizers_at_once_publish_once() {
     let (left, right) = tokio::join!(stack.finalized(&plan), stack.finalized(&plan));
     assert_eq!(left, right);
     stack.assert_only(&plan).await;
+}
+
+/// A run of one slice with a part and a quarantine file, of which the quarantine's upload is gone.
+async fn half_expired(stack: &Stack, source: &crate::ledger::Source) -> crate::ledger::Plan {
+    let plan = stack.planned(source, Purpose::Incremental, "", 30).await;
+    for slice in &plan.slices {
+        stack.recorded(&plan, slice.index, u64::from(slice.index == 0)).await;
+    }
+    let gone = stack.sink.open_uploads().into_iter().find(|upload| upload.key.starts_with("_quarantine/")).unwrap();
+    stack.sink.abort_upload(&gone.key, &gone.upload_id).await.unwrap();
+    plan
+}
+
+#[tokio::test]
+async fn no_upload_outlives_the_record_that_names_it() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = half_expired(&stack, &source).await;
+    claim_only(&stack, &plan).await;
+    let stale = stack.ctx.ledger.slices("trips", &plan.run.run_id).await.unwrap();
+    finalize(&stack.ctx, "trips", &plan.run.run_id).await.unwrap();
+    stack.recorded(&plan, 0, 0).await;
+    let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
+    stack.finalized(&late).await;
+    // A finalizer that had read the first record wakes up.
+    for part in crate::pipeline::close::pending(&stale) {
+        let upload = &part.upload;
+        let completed = stack.sink.complete_upload(&upload.key, &upload.upload_id, &upload.parts).await.unwrap();
+        assert_eq!(completed, CompleteOutcome::Gone);
+    }
+    stack.finalized(&plan).await;
+    stack.assert_only(&late).await;
+}
+
+#[tokio::test]
+async fn a_run_that_holds_the_claim_goes_on_when_the_source_is_overwritten() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    claim_only(&stack, &plan).await;
+    complete_some(&stack, &plan, 1).await;
+    stack.source("in/a.parquet", "2").await;
+    assert_eq!(stack.finalized(&plan).await.status, Status::Complete, "or one part of three would stay visible");
+    stack.assert_only(&plan).await;
+}
+
+#[tokio::test]
+async fn a_run_that_fails_after_its_claim_hides_what_it_completed_and_gives_the_claim_back() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    claim_only(&stack, &plan).await;
+    complete_some(&stack, &plan, 1).await;
+    let failure = crate::ledger::Failure { kind: "killed".into(), message: "no progress".into() };
+    crate::pipeline::close::fail(&stack.ctx, &plan.run, failure).await.unwrap();
+    assert_eq!(stack.finalized(&plan).await.status, Status::Failed);
+    assert!(stack.seen("trips/").is_empty());
+    assert!(stack.pointer(&source).await.claim.is_none());
+    assert_eq!(stack.sink.open_uploads(), []);
+}
+
+#[tokio::test]
+async fn a_run_that_has_ended_does_not_claim_again_after_its_output_was_pruned() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&source, Purpose::Incremental, "", 1).await;
+    stack.finalized(&plan).await;
+    stack.bucket.delete("in/a.parquet").await.unwrap();
+    crate::pipeline::prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key).await.unwrap();
+    // A finalizer that had looked for an outcome before there was one comes to its claim only now.
+    let claimed = crate::pipeline::publish::claim(&stack.ctx, &plan.run).await.unwrap();
+    assert!(matches!(claimed, crate::pipeline::publish::Claimed::Ended(_)));
+    assert!(stack.pointer(&source).await.claim.is_none());
+}
+
+#[tokio::test]
+async fn a_version_whose_claimant_ended_unpublished_is_ingested_again_when_it_comes_back() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.ready(&source, Purpose::Incremental, "", 1).await;
+    claim_only(&stack, &plan).await;
+    crate::pipeline::close::supersede(&stack.ctx, &plan.run, "a newer version of the source").await.unwrap();
+    // Its finalizer died before it gave the claim back.
+    let eagerness = crate::pipeline::open::Eagerness::default();
+    let opened = crate::pipeline::open::open_incremental(&stack.ctx, &stack.dataset, source, eagerness).await.unwrap();
+    assert!(matches!(opened, crate::pipeline::open::Opened::Enqueued(_)), "{opened:?}");
 }
