@@ -9,6 +9,8 @@ pub const DATASETS: &str = "_rowmill/datasets/";
 pub const OPEN: &str = "_rowmill/open/";
 /// The ledger of runs.
 pub const RUNS: &str = "_rowmill/runs/";
+/// Rows set aside.
+pub const QUARANTINE: &str = "_quarantine/";
 /// The pointers.
 pub const SOURCES: &str = "_rowmill/sources/";
 
@@ -66,7 +68,7 @@ pub fn parts(dataset: &Dataset, run: &Run) -> String {
 /// The folder of a run's quarantine. It names the run: a run that fails shows its rows beside what was published.
 pub fn quarantine(dataset: &Dataset, run: &Run) -> String {
     let folder = dataset.source_folder(&run.source.bucket, &run.source.key);
-    format!("{}_quarantine/{}/{folder}/run-{}/", trial(run), run.dataset, run.run_id)
+    format!("{}{QUARANTINE}{}/{folder}/run-{}/", trial(run), run.dataset, run.run_id)
 }
 
 /// The key of one part or quarantine file in `folder`.

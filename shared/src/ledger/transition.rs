@@ -1,6 +1,7 @@
 //! The pointer's transitions, as pure decisions over values. [`crate::pipeline`] reads, asks here, and swaps.
 
 use super::identity::{Source, same_version};
+use super::keys;
 use super::records::{Claim, Displaced, FORMAT, Left, Outcome, Pointer, Published};
 
 /// What a look-up of the source told a run that wants to claim.
@@ -148,6 +149,28 @@ pub fn published(pointer: &Pointer, outcome: &Outcome, before: Option<&Outcome>)
         parts: outcome.parts.iter().map(|part| part.key.clone()).collect(),
     });
     next
+}
+
+/// The pointer once a displaced run turns out to have been complete: readers see it, and the claim stays.
+pub fn adopted(pointer: &Pointer, outcome: &Outcome, before: Option<&Outcome>) -> Pointer {
+    let mut next = published(pointer, outcome, before);
+    next.claim.clone_from(&pointer.claim);
+    next.displaced.retain(|displaced| displaced.run_id != outcome.run.run_id);
+    next
+}
+
+/// What is to be deleted when `run_id` gives its claim back: what it left, and what those left whose place it had taken,
+/// but for objects over published parts and for quarantine that other runs show.
+pub fn to_hide(pointer: &Pointer, run_id: &str) -> Vec<Left> {
+    let published: Vec<&str> =
+        pointer.published.iter().flat_map(|published| &published.parts).map(String::as_str).collect();
+    let mut hidden = Vec::new();
+    for displaced in pointer.displaced.iter().filter(|displaced| displaced.fenced) {
+        let own = displaced.run_id == run_id;
+        let left = displaced.visible.iter().filter(|left| !published.contains(&left.key.as_str()));
+        hidden.extend(left.filter(|left| own || !left.key.starts_with(keys::QUARANTINE)).cloned());
+    }
+    hidden
 }
 
 /// What is to be deleted now that `outcome` is published: what displaced runs left and this one does not have.

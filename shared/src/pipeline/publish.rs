@@ -78,25 +78,38 @@ async fn fence_displaced(ctx: &Context, mut held: Stamped<Pointer>) -> Result<bo
         .map(|displaced| displaced.run_id.clone())
         .collect();
     for run_id in unfenced {
-        let left = fence(ctx, &held.value.dataset, &run_id).await?;
-        let next = transition::fenced(&held.value, &run_id, left);
+        let next = match fence(ctx, &held.value.dataset, &run_id).await? {
+            Fenced::Left(left) => transition::fenced(&held.value, &run_id, left),
+            Fenced::Complete(outcome) => {
+                let before = published_outcome(ctx, &held.value).await?;
+                transition::adopted(&held.value, &outcome, before.as_ref())
+            }
+        };
         let Some(etag) = ctx.ledger.swap_pointer(Some(&held.etag), &next).await? else { return Ok(false) };
         held = Stamped { value: next, etag };
     }
     Ok(true)
 }
 
+/// What fencing a run found.
+enum Fenced {
+    /// It ended unpublished, and this is what it completed before.
+    Left(Vec<Left>),
+    /// It had all its objects in place; only the pointer did not say so yet.
+    Complete(Outcome),
+}
+
 /// Makes sure that a displaced run completes nothing from now on, and answers what it completed before.
 ///
 /// Its outcome is settled first: a stale finalizer that wakes up finds it, and one that is past that point finds its
 /// uploads gone.
-async fn fence(ctx: &Context, dataset: &str, run_id: &str) -> Result<Vec<Left>> {
-    let Some(plan) = ctx.ledger.plan(dataset, run_id).await? else { return Ok(Vec::new()) };
+async fn fence(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fenced> {
+    let Some(plan) = ctx.ledger.plan(dataset, run_id).await? else { return Ok(Fenced::Left(Vec::new())) };
     let failure = Failure { kind: "superseded".into(), message: "superseded by a later claim".into() };
     let outcome = bare_outcome(ctx, &plan.run, Some(&plan), Status::Superseded, Some(failure));
     let outcome = ctx.ledger.settle_outcome(outcome).await?;
     if outcome.status == Status::Complete {
-        return Ok(outcome.parts.iter().chain(&outcome.quarantine).map(Left::from).collect());
+        return Ok(Fenced::Complete(outcome));
     }
     let records = ctx.ledger.slices(dataset, run_id).await?;
     let sink = ctx.ledger.sink();
@@ -109,7 +122,15 @@ async fn fence(ctx: &Context, dataset: &str, run_id: &str) -> Result<Vec<Left>> 
         }
         .boxed()
     });
-    Ok(at_once(aborts).await?.into_iter().flatten().collect())
+    Ok(Fenced::Left(at_once(aborts).await?.into_iter().flatten().collect()))
+}
+
+/// The outcome of the run that readers see.
+async fn published_outcome(ctx: &Context, pointer: &Pointer) -> Result<Option<Outcome>> {
+    match &pointer.published {
+        Some(published) => ctx.ledger.outcome(&pointer.dataset, &published.claim.run_id).await,
+        None => Ok(None),
+    }
 }
 
 /// The uploads of all records, each with its slice's index.
@@ -180,10 +201,7 @@ pub(super) async fn mark_published(ctx: &Context, outcome: &Outcome) -> Result<(
         if read.value.claim.as_ref().is_none_or(|claim| claim.run_id != run.run_id) {
             return Ok(());
         }
-        let before = match &read.value.published {
-            Some(published) => ctx.ledger.outcome(&run.dataset, &published.claim.run_id).await?,
-            None => None,
-        };
+        let before = published_outcome(ctx, &read.value).await?;
         let next = transition::published(&read.value, outcome, before.as_ref());
         if ctx.ledger.swap_pointer(Some(&read.etag), &next).await?.is_some() {
             return Ok(());
@@ -212,8 +230,8 @@ pub(super) async fn note_made(ctx: &Context, run: &Run, record: &Stamped<SliceRe
     Ok(())
 }
 
-/// Gives back the claim of a run that ended without being published, and hides what it completed. What lies over a
-/// published part stays, noted for the next publication to replace: to delete it would leave readers a gap.
+/// Gives back the claim of a run that ended without being published, and hides what it and those it displaced completed.
+/// What lies over a published part stays, noted for the next publication to replace: to delete it would leave readers a gap.
 pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
     loop {
         let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
@@ -221,13 +239,10 @@ pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
         if read.value.claim.as_ref().is_none_or(|claim| claim.run_id != run.run_id) {
             return Ok(());
         }
-        let left = fence(ctx, &run.dataset, &run.run_id).await?;
+        let Fenced::Left(left) = fence(ctx, &run.dataset, &run.run_id).await? else { return Ok(()) };
         let mut next = transition::fenced(&read.value, &run.run_id, left);
         next.claim = None;
-        let published: Vec<&String> = next.published.iter().flat_map(|published| &published.parts).collect();
-        let own = next.displaced.iter().filter(|displaced| displaced.run_id == run.run_id);
-        let left = own.flat_map(|displaced| &displaced.visible);
-        let hidden: Vec<Left> = left.filter(|left| !published.contains(&&left.key)).cloned().collect();
+        let hidden = transition::to_hide(&next, &run.run_id);
         // Before the swap, so that a crash in between leaves the claim, and redelivery does this again.
         delete_left(ctx, &hidden).await?;
         if ctx.ledger.swap_pointer(Some(&read.etag), &next).await?.is_some() {

@@ -4,9 +4,10 @@ use super::fixture::Stack;
 use crate::ledger::identity::Purpose;
 use crate::ledger::records::Claim;
 use crate::ledger::transition::{ClaimDecision, SourceNow};
-use crate::ledger::{Status, transition};
+use crate::ledger::{Failure, SliceRecord, Stamped, Status, transition};
 use crate::pipeline::finalize::finalize;
 use crate::pipeline::message::Message;
+use crate::pipeline::{close, publish};
 use crate::storage::{CompleteOutcome, Storage};
 
 #[tokio::test]
@@ -83,10 +84,18 @@ async fn a_finalizer_that_crashed_after_any_number_of_completions_is_finished_by
 
 async fn complete_some(stack: &Stack, plan: &crate::ledger::Plan, count: usize) {
     let records = stack.ctx.ledger.slices("trips", &plan.run.run_id).await.unwrap();
-    for part in crate::pipeline::close::pending(&records).take(count) {
+    for part in close::pending(&records).take(count) {
         let upload = &part.upload;
         let completed = stack.sink.complete_upload(&upload.key, &upload.upload_id, &upload.parts).await.unwrap();
         assert!(matches!(completed, CompleteOutcome::Completed { .. }));
+    }
+}
+
+async fn completes_nothing(stack: &Stack, records: &[Stamped<SliceRecord>]) {
+    for part in close::pending(records) {
+        let upload = &part.upload;
+        let completed = stack.sink.complete_upload(&upload.key, &upload.upload_id, &upload.parts).await.unwrap();
+        assert_eq!(completed, CompleteOutcome::Gone);
     }
 }
 
@@ -129,11 +138,7 @@ async fn a_finalizer_that_was_about_to_complete_when_it_was_fenced_completes_not
     let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
     stack.finalized(&late).await;
     // It read its records and held the claim before it fell asleep, so completing is the next thing it does.
-    for part in crate::pipeline::close::pending(&records) {
-        let upload = &part.upload;
-        let completed = stack.sink.complete_upload(&upload.key, &upload.upload_id, &upload.parts).await.unwrap();
-        assert_eq!(completed, CompleteOutcome::Gone);
-    }
+    completes_nothing(&stack, &records).await;
     stack.finalized(&stale).await;
     stack.assert_only(&late).await;
 }
@@ -190,25 +195,9 @@ async fn no_upload_outlives_the_record_that_names_it() {
     let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
     stack.finalized(&late).await;
     // A finalizer that had read the first record wakes up.
-    for part in crate::pipeline::close::pending(&stale) {
-        let upload = &part.upload;
-        let completed = stack.sink.complete_upload(&upload.key, &upload.upload_id, &upload.parts).await.unwrap();
-        assert_eq!(completed, CompleteOutcome::Gone);
-    }
+    completes_nothing(&stack, &stale).await;
     stack.finalized(&plan).await;
     stack.assert_only(&late).await;
-}
-
-#[tokio::test]
-async fn a_run_that_holds_the_claim_goes_on_when_the_source_is_overwritten() {
-    let stack = Stack::new();
-    let source = stack.source("in/a.parquet", "1").await;
-    let plan = stack.ready(&source, Purpose::Incremental, "", 3).await;
-    claim_only(&stack, &plan).await;
-    complete_some(&stack, &plan, 1).await;
-    stack.source("in/a.parquet", "2").await;
-    assert_eq!(stack.finalized(&plan).await.status, Status::Complete, "or one part of three would stay visible");
-    stack.assert_only(&plan).await;
 }
 
 #[tokio::test]
@@ -251,4 +240,43 @@ async fn a_version_whose_claimant_ended_unpublished_is_ingested_again_when_it_co
     let eagerness = crate::pipeline::open::Eagerness::default();
     let opened = crate::pipeline::open::open_incremental(&stack.ctx, &stack.dataset, source, eagerness).await.unwrap();
     assert!(matches!(opened, crate::pipeline::open::Opened::Enqueued(_)), "{opened:?}");
+}
+
+/// Fails a run that has claimed, as when its uploads are gone and its source with them.
+async fn fail_after_claim(stack: &Stack, plan: &crate::ledger::Plan) {
+    publish::claim(&stack.ctx, &plan.run).await.unwrap();
+    let failure = Failure { kind: "source_missing".into(), message: "gone".into() };
+    close::fail(&stack.ctx, &plan.run, failure).await.unwrap();
+    assert_eq!(stack.finalized(plan).await.status, Status::Failed);
+}
+
+#[tokio::test]
+async fn a_run_that_fails_after_its_claim_hides_what_the_run_it_fenced_had_completed() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let stale = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    claim_only(&stack, &stale).await;
+    complete_some(&stack, &stale, 2).await;
+    let late = stack.ready(&source, Purpose::Reprocess, "01B", 3).await;
+    fail_after_claim(&stack, &late).await;
+    stack.finalized(&stale).await;
+    assert!(stack.seen("trips/").is_empty(), "two parts of three, of a run that is superseded");
+    assert!(stack.pointer(&source).await.claim.is_none());
+}
+
+#[tokio::test]
+async fn a_run_that_fails_after_its_claim_leaves_a_run_visible_that_was_complete() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let early = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    let outcome = stack.finalized(&early).await;
+    let read = stack.ctx.ledger.pointer("trips", &source.bucket, &source.key).await.unwrap().unwrap();
+    let mut crashed = read.value.clone();
+    crashed.published = None;
+    crashed.claim = Some(Claim::of(&outcome.run));
+    stack.ctx.ledger.swap_pointer(Some(&read.etag), &crashed).await.unwrap().unwrap();
+    let late = stack.ready(&source, Purpose::Reprocess, "01B", 3).await;
+    fail_after_claim(&stack, &late).await;
+    stack.assert_only(&early).await;
+    assert_eq!(stack.pointer(&source).await.published.unwrap().claim.run_id, early.run.run_id);
 }
