@@ -40,6 +40,7 @@ pub async fn conformance(storage: &dyn Storage) {
     an_aborted_upload_never_becomes_an_object(storage, "conformance/aborted").await;
     aborting_a_completed_upload_leaves_its_object(storage, "conformance/abort-late").await;
     completing_replaces_what_lay_there(storage, "conformance/replace").await;
+    an_upload_tells_whether_it_is_open_and_what_it_made(storage, "conformance/made").await;
     a_listing_is_in_key_order_and_paged(storage, "conformance/list").await;
     a_prefix_need_not_end_at_a_slash(storage, "conformance/prefix").await;
     what_was_deleted_is_not_listed(storage, "conformance/emptied").await;
@@ -367,6 +368,25 @@ pub async fn completing_replaces_what_lay_there(storage: &dyn Storage, at: &str)
     let other = completed(storage, at, &other_id, &other_parts).await;
     expect_content(storage, at, &other, &[b"other rows"]).await;
     assert_eq!(storage.delete_if(at, &new).await.unwrap(), DeleteOutcome::Changed);
+}
+
+/// An upload is open until it is completed or aborted, and knows its object until another takes its place.
+pub async fn an_upload_tells_whether_it_is_open_and_what_it_made(storage: &dyn Storage, at: &str) {
+    let metadata = BTreeMap::from([("attempt".to_owned(), "first".to_owned())]);
+    let id = storage.begin_upload(at, &metadata).await.unwrap();
+    let part = storage.put_part(at, &id, 1, Bytes::from_static(b"made")).await.unwrap();
+    assert!(storage.upload_is_open(at, &id).await.unwrap());
+    assert_eq!(storage.made_by(at, &id, "attempt", "first").await.unwrap(), None);
+    let etag = completed(storage, at, &id, &[part]).await;
+    assert!(!storage.upload_is_open(at, &id).await.unwrap());
+    assert_eq!(storage.made_by(at, &id, "attempt", "first").await.unwrap(), Some(etag));
+    storage.put(at, Bytes::from_static(b"another")).await.unwrap();
+    assert_eq!(storage.made_by(at, &id, "attempt", "first").await.unwrap(), None);
+
+    let aborted = storage.begin_upload(at, &metadata).await.unwrap();
+    storage.abort_upload(at, &aborted).await.unwrap();
+    assert!(!storage.upload_is_open(at, &aborted).await.unwrap());
+    assert_eq!(storage.made_by(at, &aborted, "attempt", "first").await.unwrap(), None);
 }
 
 /// Listings are in ascending byte order of the keys, whatever folders they look like, at most 1,000 a page.
