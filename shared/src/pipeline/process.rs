@@ -8,7 +8,7 @@ use super::slice::{clean_slice, source_file};
 use crate::clean::Cleaner;
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::FORMAT;
-use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, keys};
+use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, Status, keys};
 use crate::read::parquet::{Footer, find_pages, read_from_start};
 use crate::{Error, Result, plan, telemetry};
 
@@ -133,7 +133,11 @@ async fn earlier_slices(ctx: &Context, run: &Run) -> Result<Option<Plan>> {
 /// Cleans one slice and records it, unless that is done; sends the run to a finalizer when it was the last.
 async fn one_slice(ctx: &Context, plan: &Plan, index: u32) -> Result<Processed> {
     let run = &plan.run;
-    if ctx.ledger.outcome(&run.dataset, &run.run_id).await?.is_some() {
+    if let Some(outcome) = ctx.ledger.outcome(&run.dataset, &run.run_id).await? {
+        if outcome.status != Status::Complete {
+            // An earlier try may have recorded uploads after the run had ended, and died: the finalizer aborts them.
+            ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
+        }
         return Ok(Processed::EndedBefore);
     }
     let mut failed = false;

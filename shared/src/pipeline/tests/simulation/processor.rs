@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::{FORMAT, PendingPart};
-use crate::ledger::{Failure, Plan, RowCounts, SliceDone, SliceRecord, SliceResult, keys};
+use crate::ledger::{Failure, Plan, RowCounts, SliceDone, SliceRecord, SliceResult, Status, keys};
 use crate::pipeline::heal::missing;
 use crate::pipeline::message::Message;
 use crate::pipeline::publish::ATTEMPT;
@@ -109,7 +109,10 @@ async fn make_plan(ctx: &Context, run: &Run) -> Result<Plan> {
 
 async fn one_slice(ctx: &Context, plan: &Plan, index: u32) -> Result<()> {
     let run = &plan.run;
-    if ctx.ledger.outcome(&run.dataset, &run.run_id).await?.is_some() {
+    if let Some(outcome) = ctx.ledger.outcome(&run.dataset, &run.run_id).await? {
+        if outcome.status != Status::Complete {
+            ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
+        }
         return Ok(());
     }
     let mut failed = false;
