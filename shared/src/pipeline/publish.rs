@@ -96,7 +96,7 @@ enum Fenced {
     /// It ended unpublished, and this is what it completed before.
     Left(Vec<Left>),
     /// It had all its objects in place; only the pointer did not say so yet.
-    Complete(Outcome),
+    Complete(Box<Outcome>),
 }
 
 /// Makes sure that a displaced run completes nothing from now on, and answers what it completed before.
@@ -109,7 +109,7 @@ async fn fence(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fenced> {
     let outcome = bare_outcome(ctx, &plan.run, Some(&plan), Status::Superseded, Some(failure));
     let outcome = ctx.ledger.settle_outcome(outcome).await?;
     if outcome.status == Status::Complete {
-        return Ok(Fenced::Complete(outcome));
+        return Ok(Fenced::Complete(Box::new(outcome)));
     }
     let records = ctx.ledger.slices(dataset, run_id).await?;
     let sink = ctx.ledger.sink();

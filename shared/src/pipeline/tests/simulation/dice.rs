@@ -58,7 +58,7 @@ impl Dice {
     }
 
     pub fn index(&self, len: usize) -> usize {
-        self.below(len as u64) as usize
+        usize::try_from(self.below(len as u64)).unwrap()
     }
 
     /// True `thousandths` times in 1,000.

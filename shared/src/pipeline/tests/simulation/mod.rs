@@ -86,8 +86,7 @@ fn simulate(seed: u64) -> BTreeMap<&'static str, u64> {
     }
     world.settle();
     world.assert_settled();
-    let counts = world.dice.state().counts.clone();
-    counts
+    world.dice.state().counts.clone()
 }
 
 #[test]

@@ -48,10 +48,10 @@ impl Reader {
             seen.recorded.insert(key.to_owned());
         } else if let Some(run_id) = key.strip_prefix(keys::OPEN) {
             seen.opened.insert(run_id.to_owned());
-        } else if operation == "complete_upload" {
-            if let Some(content) = objects.get(key) {
-                whole_and_verified(&objects, &seen, key, content);
-            }
+        } else if operation == "complete_upload"
+            && let Some(content) = objects.get(key)
+        {
+            whole_and_verified(&objects, &seen, key, content);
         }
         drop(seen);
         if key.starts_with("trips/") || key.starts_with(keys::SOURCES) {

@@ -69,7 +69,7 @@ impl World {
             work.clone(),
             finalizing.clone(),
             clock.clone(),
-            Limits { restarts: dice.below(3) as u32, ..Limits::default() },
+            Limits { restarts: u32::try_from(dice.below(3)).unwrap(), ..Limits::default() },
         );
         let versioned = dice.hits(500);
         Self {
