@@ -143,19 +143,23 @@ async fn a_finalizer_that_was_about_to_complete_when_it_was_fenced_completes_not
     stack.assert_only(&late).await;
 }
 
-#[tokio::test]
-async fn a_run_whose_outcome_is_written_but_whose_pointer_is_not_is_retired_as_if_published() {
-    let stack = Stack::new();
-    let source = stack.source("in/a.parquet", "1").await;
-    let early = stack.ready(&source, Purpose::Incremental, "", 3).await;
-    let outcome = stack.finalized(&early).await;
-    // As after a crash between the outcome and the pointer.
+/// Ends a run as after a crash between the outcome and the pointer.
+async fn complete_unmarked(stack: &Stack, plan: &crate::ledger::Plan) {
+    let outcome = stack.finalized(plan).await;
+    let source = &plan.run.source;
     let read = stack.ctx.ledger.pointer("trips", &source.bucket, &source.key).await.unwrap().unwrap();
     let mut crashed = read.value.clone();
     crashed.published = None;
     crashed.claim = Some(Claim::of(&outcome.run));
     stack.ctx.ledger.swap_pointer(Some(&read.etag), &crashed).await.unwrap().unwrap();
+}
 
+#[tokio::test]
+async fn a_run_whose_outcome_is_written_but_whose_pointer_is_not_is_retired_as_if_published() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let early = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    complete_unmarked(&stack, &early).await;
     let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
     stack.finalized(&late).await;
     stack.finalized(&early).await;
@@ -269,12 +273,7 @@ async fn a_run_that_fails_after_its_claim_leaves_a_run_visible_that_was_complete
     let stack = Stack::new();
     let source = stack.source("in/a.parquet", "1").await;
     let early = stack.ready(&source, Purpose::Incremental, "", 3).await;
-    let outcome = stack.finalized(&early).await;
-    let read = stack.ctx.ledger.pointer("trips", &source.bucket, &source.key).await.unwrap().unwrap();
-    let mut crashed = read.value.clone();
-    crashed.published = None;
-    crashed.claim = Some(Claim::of(&outcome.run));
-    stack.ctx.ledger.swap_pointer(Some(&read.etag), &crashed).await.unwrap().unwrap();
+    complete_unmarked(&stack, &early).await;
     let late = stack.ready(&source, Purpose::Reprocess, "01B", 3).await;
     fail_after_claim(&stack, &late).await;
     stack.assert_only(&early).await;
