@@ -1,5 +1,7 @@
 //! `rowmill show`: one run, from its plan to its outcome.
 
+use std::collections::BTreeSet;
+
 use rowmill::ledger::records::{Open, SliceResult};
 use rowmill::ledger::{Ledger, Outcome, Plan, RowCounts, SliceRecord};
 use serde::Serialize;
@@ -74,6 +76,13 @@ fn text(ledger: &Ledger, run: &Shown) -> String {
         let slices = format!("{} rows in {} slices", count(plan.rows), length(plan.slices.len()));
         fact("plan", format!("{slices}, {} rows a row group", count(plan.row_group_rows)));
         fact("recorded", format!("{} of {} slices", length(run.slices.len()), length(plan.slices.len())));
+        if run.outcome.is_none() {
+            let recorded: BTreeSet<u32> = run.slices.iter().map(|record| record.slice).collect();
+            let planned = plan.slices.iter().map(|slice| slice.index);
+            fact("waiting for", waiting(planned.filter(|index| !recorded.contains(index)).collect()));
+        }
+    } else if run.outcome.is_none() {
+        fact("waiting for", "a processor to read its footer and plan it".to_owned());
     }
     if let Some(outcome) = &run.outcome {
         let took_ms = u64::try_from(outcome.finished_at_ms - outcome.started_at_ms).unwrap_or(0);
@@ -134,6 +143,18 @@ fn details(ledger: &Ledger, outcome: &Outcome) -> String {
     text
 }
 
+/// What an open run without these slices waits for.
+fn waiting(missing: Vec<u32>) -> String {
+    const SHOWN: usize = 10;
+    if missing.is_empty() {
+        return "a finalizer to verify and publish it".to_owned();
+    }
+    let named: Vec<String> = missing.iter().take(SHOWN).map(u32::to_string).collect();
+    let more = missing.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("processors to record slices {}{rest}", named.join(", "))
+}
+
 fn slices(records: &[SliceRecord]) -> String {
     if records.is_empty() {
         return String::new();
@@ -147,4 +168,16 @@ fn slices(records: &[SliceRecord]) -> String {
         table.row([record.slice.to_string(), took, rows]);
     }
     format!("\n{}", table.text(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::waiting;
+
+    #[test]
+    fn an_open_run_says_what_it_waits_for() {
+        assert_eq!(waiting(vec![]), "a finalizer to verify and publish it");
+        assert_eq!(waiting(vec![3, 5]), "processors to record slices 3, 5");
+        assert_eq!(waiting((0..14).collect()), "processors to record slices 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4 more");
+    }
 }

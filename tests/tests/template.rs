@@ -340,8 +340,11 @@ fn waiting_messages_failed_runs_and_failing_functions_raise_alarms_that_reach_so
     for function in ["CheckerFunction", "ProcessorFunction", "FinalizerFunction"] {
         exists("Errors", "FunctionName", function);
     }
-    let failed = alarms.values().find(|alarm| alarm["MetricName"] == "RunsFailed").expect("an alarm on failed runs");
-    assert_eq!(failed["Namespace"], "Rowmill");
+    for metric in ["RunsFailed", "DatasetsRefused"] {
+        let alarm = alarms.values().find(|alarm| alarm["MetricName"] == metric).expect(metric);
+        assert_eq!(alarm["Namespace"], "Rowmill");
+        assert_eq!(alarm["Dimensions"][0]["Name"], "Stack", "{metric}: two stacks in an account must not share it");
+    }
     for (name, alarm) in &alarms {
         assert_eq!(alarm["AlarmActions"][0]["Ref"], "AlarmTopic", "{name}");
         assert_eq!(alarm["TreatMissingData"], "notBreaching", "{name}");
@@ -395,7 +398,10 @@ fn every_function_is_told_its_sink_and_its_queues() {
     for (name, function) in all("AWS::Lambda::Function") {
         let variables = function["Environment"]["Variables"].as_object().unwrap();
         let names: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
-        let expected = ["ROWMILL_FINALIZE_QUEUE_URL", "ROWMILL_LOG", "ROWMILL_SINK", "ROWMILL_WORK_QUEUE_URL"];
-        assert!(expected.iter().all(|variable| names.contains(variable)), "{name}: {names:?}");
+        let expected = ["FINALIZE_QUEUE_URL", "LOG", "SINK", "STACK", "WORK_QUEUE_URL"];
+        assert!(
+            expected.iter().all(|variable| names.contains(format!("ROWMILL_{variable}").as_str())),
+            "{name}: {names:?}"
+        );
     }
 }

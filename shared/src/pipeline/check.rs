@@ -6,7 +6,7 @@ use super::open::{Eagerness, Opened, Skip, open_incremental, source_of};
 use super::{Context, heal, request};
 use crate::dataset::Dataset;
 use crate::event::{Intent, ObjectCreated, Request, Trigger};
-use crate::{Error, Result};
+use crate::{Error, Result, telemetry};
 
 /// What a trigger led to: the answer to a manual event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -112,7 +112,7 @@ async fn applied(ctx: &Context) -> Result<Vec<Dataset>> {
     for (name, dataset) in ctx.ledger.datasets().await? {
         match dataset {
             Ok(dataset) => datasets.push(dataset),
-            Err(error) => tracing::error!(dataset = name, %error, "dataset file is wrong: its events are not taken"),
+            Err(error) => telemetry::dataset_refused(&name, &error, ctx.now_ms()),
         }
     }
     Ok(datasets)

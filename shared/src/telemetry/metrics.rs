@@ -8,16 +8,36 @@ use crate::ledger::{Outcome, Status};
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "Rowmill";
 
-/// The line for a run that ended: once without dimensions, for alarms, and once per dataset.
-pub fn run_ended(outcome: &Outcome) -> Value {
+fn metric(name: &str, unit: &str) -> Value {
+    json!({"Name": name, "Unit": unit})
+}
+
+/// The line for a dataset file that cannot be used: its events are lost until it is mended and relisted.
+pub fn dataset_refused(stack: &str, dataset: &str, now_ms: i64) -> Value {
+    json!({
+        "_aws": {
+            "Timestamp": now_ms,
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [["Stack"]],
+                "Metrics": [metric("DatasetsRefused", "Count")],
+            }],
+        },
+        "Stack": stack,
+        "Dataset": dataset,
+        "DatasetsRefused": 1,
+    })
+}
+
+/// The line for a run that ended: once for the stack, which alarms watch, and once per dataset.
+pub fn run_ended(stack: &str, outcome: &Outcome) -> Value {
     let count = |status: Status| u8::from(outcome.status == status);
-    let metric = |name: &str, unit: &str| json!({"Name": name, "Unit": unit});
     json!({
         "_aws": {
             "Timestamp": outcome.finished_at_ms,
             "CloudWatchMetrics": [{
                 "Namespace": NAMESPACE,
-                "Dimensions": [[], ["Dataset"]],
+                "Dimensions": [["Stack"], ["Stack", "Dataset"]],
                 "Metrics": [
                     metric("RunsComplete", "Count"),
                     metric("RunsFailed", "Count"),
@@ -31,6 +51,7 @@ pub fn run_ended(outcome: &Outcome) -> Value {
                 ],
             }],
         },
+        "Stack": stack,
         "Dataset": outcome.run.dataset,
         "RunId": outcome.run.run_id,
         "RunsComplete": count(Status::Complete),

@@ -7,10 +7,15 @@ use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::Error;
 use crate::ledger::{Outcome, Run, SliceRecord, SliceResult};
 
-/// Whether this process prints metrics: only a function does, for its standard output is what CloudWatch reads.
-static METRICS: OnceLock<()> = OnceLock::new();
+/// The stack that this process's metrics are of. Only a function prints any, for its standard output is what CloudWatch
+/// reads.
+static STACK: OnceLock<String> = OnceLock::new();
+
+/// The variable that names the stack, which is a dimension of every metric: two stacks in one account differ by it.
+const STACK_VARIABLE: &str = "ROWMILL_STACK";
 
 /// The variable that holds the log filter, such as `info` or `rowmill=debug`.
 const LOG_VARIABLE: &str = "ROWMILL_LOG";
@@ -21,7 +26,7 @@ pub fn init_function() {
     let logs = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
     // A second start (a test in one process) keeps the first.
     let _ = logs.with_env_filter(filter).try_init();
-    let _ = METRICS.set(());
+    let _ = STACK.set(std::env::var(STACK_VARIABLE).unwrap_or_else(|_| "rowmill".to_owned()));
 }
 
 /// Starts logs for people on standard error, where the variable asks for any: a command tells itself what went wrong.
@@ -66,7 +71,15 @@ pub fn run_ended(outcome: &Outcome) {
         duration_ms = outcome.finished_at_ms - outcome.started_at_ms,
         "run ended"
     );
-    if METRICS.get().is_some() {
-        println!("{}", metrics::run_ended(outcome));
+    if let Some(stack) = STACK.get() {
+        println!("{}", metrics::run_ended(stack, outcome));
+    }
+}
+
+/// Tells that a dataset file in the sink cannot be used, as a log line and as a metric.
+pub fn dataset_refused(dataset: &str, error: &Error, now_ms: i64) {
+    tracing::error!(dataset, %error, "dataset file is wrong: its events are not taken");
+    if let Some(stack) = STACK.get() {
+        println!("{}", metrics::dataset_refused(stack, dataset, now_ms));
     }
 }

@@ -39,3 +39,16 @@ async fn a_damaged_page_fails_the_run_and_shows_nothing() -> Result<()> {
     assert!(bench.keys("damaged/").await?.is_empty());
     bench.quiet().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_file_that_is_wrong_is_told_by_name_and_the_other_datasets_go_on() -> Result<()> {
+    let bench = Bench::applied("neighbour", 1_000).await?;
+    let broken = "_rowmill/datasets/broken.toml";
+    let sink = bench.ledger.sink();
+    sink.put(broken, Bytes::from_static(b"name = \"broken\"\n[output\n")).await?;
+    bench.put("a.parquet", parquet(&trips(0, 10), 10)?).await?;
+    assert_eq!(bench.ingested("a.parquet").await?.status, Status::Complete);
+    bench.said(r#""DatasetsRefused":1"#, r#""Dataset":"broken""#).await?;
+    sink.delete(broken).await?;
+    bench.quiet().await
+}
