@@ -3,6 +3,7 @@
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rowmill::deployed::{Batch, BatchResponse, answer_batch, context_from_environment};
 use rowmill::pipeline::Context;
+use rowmill::pipeline::formats::Formats;
 use rowmill::pipeline::message::Message;
 use rowmill::pipeline::process::process;
 
@@ -21,7 +22,7 @@ async fn handle(ctx: &Context, event: LambdaEvent<Batch>) -> Result<BatchRespons
 
 async fn one(ctx: &Context, body: &str) -> rowmill::Result<()> {
     let message = Message::decode(body)?;
-    let processed = process(ctx, message).await?;
+    let processed = process(ctx, &Formats, message).await?;
     tracing::debug!(?processed, "processed");
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Context;
 use super::finalize::{self, Finalized};
+use super::formats::Formats;
 use super::message::Message;
 use super::process::{Processed, process};
 use crate::ledger::Outcome;
@@ -111,7 +112,7 @@ async fn handle(ctx: &Context, body: &str) -> Result<Option<Progress>> {
         }
         message @ (Message::File { .. } | Message::Slice { .. }) => {
             let run_id = message.run_id().to_owned();
-            Ok(match process(ctx, message).await? {
+            Ok(match process(ctx, &Formats, message).await? {
                 Processed::Planned { sent } => Some(Progress::Planned { run_id, slices: sent }),
                 Processed::Recorded => Some(Progress::Recorded { run_id }),
                 Processed::Stopped | Processed::EndedBefore => None,

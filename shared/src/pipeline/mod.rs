@@ -3,10 +3,12 @@
 pub mod check;
 pub mod close;
 mod context;
+pub mod convert;
 pub mod finalize;
 pub mod heal;
 pub mod message;
 pub mod open;
+pub mod process;
 mod prune;
 mod publish;
 pub mod request;
@@ -15,7 +17,7 @@ pub mod verify;
 #[cfg(feature = "process")]
 pub mod embedded;
 #[cfg(feature = "process")]
-pub mod process;
+pub mod formats;
 #[cfg(feature = "process")]
 mod slice;
 

@@ -1,16 +1,14 @@
-//! The processor's use case: plan a source, clean a slice.
+//! The processor's use case: plan a source, clean a slice. What depends on a source's format is behind [`Convert`].
 
 use super::Context;
 use super::close;
+use super::convert::Convert;
 use super::heal::missing;
 use super::message::Message;
-use super::slice::{clean_slice, source_file};
-use crate::clean::Cleaner;
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::FORMAT;
-use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, Status, keys};
-use crate::read::parquet::{Footer, find_pages, read_from_start};
-use crate::{Error, Result, plan, telemetry};
+use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, Status};
+use crate::{Error, Result, telemetry};
 
 /// What a work message led to.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,14 +27,14 @@ pub enum Processed {
 }
 
 /// Handles one message of the work queue. A transient error gives the message back; everything else is recorded.
-pub async fn process(ctx: &Context, message: Message) -> Result<Processed> {
+pub async fn process(ctx: &Context, convert: &dyn Convert, message: Message) -> Result<Processed> {
     match message {
-        Message::File { run } => file(ctx, &run).await,
+        Message::File { run } => file(ctx, convert, &run).await,
         Message::Slice { dataset, run_id, slice } => {
             let Some(plan) = ctx.ledger.plan(&dataset, &run_id).await? else {
                 return Err(Error::Internal(format!("run {run_id}: a slice came, and there is no plan")));
             };
-            one_slice(ctx, &plan, slice).await
+            one_slice(ctx, convert, &plan, slice).await
         }
         message => Err(Error::Format {
             what: "message".to_owned(),
@@ -46,7 +44,7 @@ pub async fn process(ctx: &Context, message: Message) -> Result<Processed> {
 }
 
 /// Plans a run and sends its slices; a run of one slice is cleaned at once.
-async fn file(ctx: &Context, run: &Run) -> Result<Processed> {
+async fn file(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Processed> {
     if ctx.ledger.outcome(&run.dataset, &run.run_id).await?.is_some() {
         ctx.finalize
             .send(&[Message::Run { dataset: run.dataset.clone(), run_id: run.run_id.clone() }.encode()?])
@@ -55,7 +53,7 @@ async fn file(ctx: &Context, run: &Run) -> Result<Processed> {
     }
     let plan = match ctx.ledger.plan(&run.dataset, &run.run_id).await? {
         Some(plan) => plan,
-        None => match make_plan(ctx, run).await {
+        None => match make_plan(ctx, convert, run).await {
             Ok(plan) => ctx.ledger.settle_plan(plan).await?,
             Err(error) => return ended_by(ctx, run, error).await,
         },
@@ -68,7 +66,7 @@ async fn file(ctx: &Context, run: &Run) -> Result<Processed> {
             ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
             Ok(Processed::Planned { sent: 0 })
         }
-        [Message::Slice { slice, .. }] => one_slice(ctx, &plan, *slice).await,
+        [Message::Slice { slice, .. }] => one_slice(ctx, convert, &plan, *slice).await,
         _ => {
             ctx.work.send(&messages.iter().map(Message::encode).collect::<Result<Vec<_>>>()?).await?;
             Ok(Processed::Planned { sent: messages.len() })
@@ -87,41 +85,14 @@ async fn ended_by(ctx: &Context, run: &Run, error: Error) -> Result<Processed> {
     Ok(Processed::Stopped)
 }
 
-async fn make_plan(ctx: &Context, run: &Run) -> Result<Plan> {
-    let created_at_ms = ctx.now_ms();
-    let dataset = ctx.config(&run.config).await?;
-    let file = source_file(ctx.stores.as_ref(), &run.source).await?;
-    let footer = Footer::read(&file).await?;
-    // Compiles the contract and the SQL against this very schema, so that what can never work fails before any row.
-    Cleaner::new(&dataset, &footer.schema, &file.uri())?;
-    let output = &dataset.spec.output;
-    let (row_group_rows, slices) = match earlier_slices(ctx, run).await? {
-        Some(earlier) if earlier.rows == footer.total_rows => (earlier.row_group_rows, earlier.slices),
-        _ => {
-            let limit = ctx.limits.plan_slices;
-            let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
-            (output.row_group_rows, slices)
-        }
-    };
-    let pages = find_pages(&file, &footer, &slices).await?;
-    let notes = read_from_start(&footer, &slices, &pages);
-    Ok(Plan {
-        format: FORMAT,
-        run: run.clone(),
-        rows: footer.total_rows,
-        slices,
-        row_group_rows,
-        parts_folder: keys::parts(&dataset, run),
-        quarantine_folder: keys::quarantine(&dataset, run),
-        pages: (!pages.row_groups.is_empty()).then_some(pages),
-        notes,
-        created_at_ms,
-    })
+async fn make_plan(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Plan> {
+    let earlier = earlier_plan(ctx, run).await?;
+    convert.plan(ctx, run, earlier.as_ref()).await
 }
 
 /// The plan of the run that is published for this very object version: a reprocess keeps its boundaries, so that a
 /// reader sees each part old or new, and never a row twice.
-async fn earlier_slices(ctx: &Context, run: &Run) -> Result<Option<Plan>> {
+async fn earlier_plan(ctx: &Context, run: &Run) -> Result<Option<Plan>> {
     let pointer = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
     let Some(published) = pointer.and_then(|pointer| pointer.value.published) else { return Ok(None) };
     if !run.purpose.publishes() || !same_version(&published.claim.version, &run.source.version) {
@@ -131,7 +102,7 @@ async fn earlier_slices(ctx: &Context, run: &Run) -> Result<Option<Plan>> {
 }
 
 /// Cleans one slice and records it, unless that is done; sends the run to a finalizer when it was the last.
-async fn one_slice(ctx: &Context, plan: &Plan, index: u32) -> Result<Processed> {
+async fn one_slice(ctx: &Context, convert: &dyn Convert, plan: &Plan, index: u32) -> Result<Processed> {
     let run = &plan.run;
     if let Some(outcome) = ctx.ledger.outcome(&run.dataset, &run.run_id).await? {
         if outcome.status != Status::Complete {
@@ -143,7 +114,7 @@ async fn one_slice(ctx: &Context, plan: &Plan, index: u32) -> Result<Processed> 
     let mut failed = false;
     if ctx.ledger.slice(&run.dataset, &run.run_id, index).await?.is_none() {
         let attempt = ctx.clock.new_id();
-        let result = match clean_slice(ctx, plan, index, &attempt).await {
+        let result = match convert.clean(ctx, plan, index, &attempt).await {
             Ok(done) => SliceResult::Done(Box::new(done)),
             Err(error @ Error::SourceChanged { .. }) => return ended_by(ctx, run, error).await,
             Err(error) if error.is_permanent() => {
@@ -161,8 +132,10 @@ async fn one_slice(ctx: &Context, plan: &Plan, index: u32) -> Result<Processed> 
     Ok(Processed::Recorded)
 }
 
-/// Puts the slice's record. Uploads are aborted only once a record was read that names other ones, or the run ended:
-/// a put whose reply was lost may be this one.
+/// Puts the slice's record, or takes the uploads back where the record that lies there is not this one, or the run ended.
+///
+/// After a put that lost, the record is read back: a put whose reply was lost may have been this one. A record that has
+/// vanished since was forgotten, and its uploads aborted first: so these are aborted already, or no record ever named them.
 async fn record(ctx: &Context, plan: &Plan, index: u32, attempt: String, result: SliceResult) -> Result<()> {
     let run = &plan.run;
     let record = SliceRecord {
@@ -173,17 +146,15 @@ async fn record(ctx: &Context, plan: &Plan, index: u32, attempt: String, result:
         recorded_at_ms: ctx.now_ms(),
         result,
     };
-    let mine = ctx.ledger.record_slice(&run.dataset, &record).await?;
+    let mut mine = ctx.ledger.record_slice(&run.dataset, &record).await?;
     telemetry::slice_ended(run, &record);
     let SliceResult::Done(done) = &record.result else { return Ok(()) };
-    let lost = !mine
-        && ctx
-            .ledger
-            .slice(&run.dataset, &run.run_id, index)
-            .await?
-            .is_some_and(|there| there.value.attempt != record.attempt);
+    if !mine {
+        let there = ctx.ledger.slice(&run.dataset, &run.run_id, index).await?;
+        mine = there.is_some_and(|there| there.value.attempt == record.attempt);
+    }
     let too_late = ctx.ledger.outcome(&run.dataset, &run.run_id).await?.is_some();
-    if lost || too_late {
+    if !mine || too_late {
         close::abort_all(ctx, done.parts.iter().chain(&done.quarantine)).await?;
     }
     Ok(())

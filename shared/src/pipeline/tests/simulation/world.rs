@@ -7,14 +7,14 @@ use std::task::{Context as Waking, Poll, Waker};
 
 use super::dice::Dice;
 use super::faulty::{Buckets, Faulty, Versions};
-use super::processor;
+use super::processor::Handmade;
 use super::queues::{Lossy, Waiting};
 use super::reader::Reader;
 use crate::Result;
 use crate::dataset::Dataset;
 use crate::pipeline::message::Message;
 use crate::pipeline::tests::fixture::{DATASET, Hand};
-use crate::pipeline::{Context, Limits, finalize};
+use crate::pipeline::{Context, Limits, finalize, process};
 use crate::storage::MemoryStorage;
 
 pub const BUCKET: &str = "s3://source";
@@ -126,7 +126,7 @@ impl World {
         }
         let work: Work = match finalizes {
             true => Box::pin(async move { finalize::handle(&ctx, message).await.map(drop) }),
-            false => Box::pin(async move { processor::process(&ctx, message).await }),
+            false => Box::pin(async move { process::process(&ctx, &Handmade, message).await.map(drop) }),
         };
         self.spawn(name, work, Some((Arc::clone(queue), waiting)));
     }

@@ -1,0 +1,59 @@
+//! The formats that sources come in: how each is planned and cleaned.
+
+use async_trait::async_trait;
+
+use super::Context;
+use super::convert::Convert;
+use super::slice::{clean_slice, source_file};
+use crate::clean::Cleaner;
+use crate::ledger::records::FORMAT;
+use crate::ledger::{Plan, Run, SliceDone, keys};
+use crate::read::parquet::{Footer, find_pages, read_from_start};
+use crate::{Result, plan};
+
+/// The formats that a dataset file may name.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Formats;
+
+#[async_trait]
+impl Convert for Formats {
+    async fn plan(&self, ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<Plan> {
+        make_plan(ctx, run, earlier).await
+    }
+
+    async fn clean(&self, ctx: &Context, plan: &Plan, index: u32, attempt: &str) -> Result<SliceDone> {
+        clean_slice(ctx, plan, index, attempt).await
+    }
+}
+
+async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<Plan> {
+    let created_at_ms = ctx.now_ms();
+    let dataset = ctx.config(&run.config).await?;
+    let file = source_file(ctx.stores.as_ref(), &run.source).await?;
+    let footer = Footer::read(&file).await?;
+    // Compiles the contract and the SQL against this very schema, so that what can never work fails before any row.
+    Cleaner::new(&dataset, &footer.schema, &file.uri())?;
+    let output = &dataset.spec.output;
+    let (row_group_rows, slices) = match earlier {
+        Some(earlier) if earlier.rows == footer.total_rows => (earlier.row_group_rows, earlier.slices.clone()),
+        _ => {
+            let limit = ctx.limits.plan_slices;
+            let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
+            (output.row_group_rows, slices)
+        }
+    };
+    let pages = find_pages(&file, &footer, &slices).await?;
+    let notes = read_from_start(&footer, &slices, &pages);
+    Ok(Plan {
+        format: FORMAT,
+        run: run.clone(),
+        rows: footer.total_rows,
+        slices,
+        row_group_rows,
+        parts_folder: keys::parts(&dataset, run),
+        quarantine_folder: keys::quarantine(&dataset, run),
+        pages: (!pages.row_groups.is_empty()).then_some(pages),
+        notes,
+        created_at_ms,
+    })
+}
