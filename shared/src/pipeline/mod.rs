@@ -3,6 +3,7 @@
 pub mod check;
 pub mod close;
 mod context;
+pub mod deadline;
 pub mod finalize;
 pub mod heal;
 pub mod message;
