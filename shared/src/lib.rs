@@ -11,6 +11,8 @@ pub mod clock;
 pub mod dataset;
 pub mod error;
 pub mod event;
+#[cfg(feature = "failpoints")]
+pub mod failing;
 pub mod ledger;
 pub mod pipeline;
 pub mod plan;

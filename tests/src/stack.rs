@@ -24,6 +24,8 @@ pub struct Stack {
     pub name: String,
     /// The template's outputs by key: `SourceBucket`, `SinkBucket`, `WorkQueueUrl` and so on.
     pub outputs: BTreeMap<String, String>,
+    /// The proxy that injects faults, in front of the emulator, where one was asked for.
+    pub proxy: Option<String>,
     /// The emulator's log, with what the functions print.
     pub log: PathBuf,
     region: String,
@@ -44,14 +46,13 @@ impl Stack {
         shared.as_ref().map_err(|error| anyhow!("{error}"))
     }
 
-    /// A stack of its own with these template parameters (`KEY=VALUE`), for a test that cannot share one.
-    pub fn start(parameters: &[&str]) -> Result<Self> {
+    /// A stack of its own with these arguments of `infra/stack up`, such as `--parameter KEY=VALUE`, for a test that cannot
+    /// share one.
+    pub fn start(arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(repository().join("infra/stack"));
-        command.arg("up");
-        for parameter in parameters {
-            command.args(["--parameter", parameter]);
-        }
         let mut script = command
+            .arg("up")
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -77,6 +78,7 @@ impl Stack {
             endpoint: text("endpoint")?,
             name: text("stack")?,
             outputs: serde_json::from_value(outputs.clone())?,
+            proxy: text("proxy").ok(),
             log: PathBuf::from(text("log")?),
             region: text("region")?,
             access_key_id: text("access_key_id")?,

@@ -37,6 +37,8 @@ pub async fn context_from_environment() -> Result<Context> {
     let sqs = aws_sdk_sqs::Client::new(&config);
     let queue = |url: String| -> Arc<dyn Queue> { Arc::new(SqsQueue::new(sqs.clone(), url)) };
     let (work, finalize) = (queue(variable(WORK_QUEUE_URL)?), queue(variable(FINALIZE_QUEUE_URL)?));
+    #[cfg(feature = "failpoints")]
+    let (sink, work, finalize) = crate::failing::arm(sink, work, finalize);
     Ok(Context::new(sink, stores, work, finalize, Arc::new(SystemClock), limits()?))
 }
 

@@ -21,13 +21,22 @@ pub struct Limits {
     pub restarts: u32,
     /// How long before its deadline an invocation stops, milliseconds.
     pub deadline_margin_ms: i64,
+    /// Stops in a row after which what a message asked for is recorded as failed.
+    pub deadline_stops: u32,
     /// Threads that encode a slice's columns.
     pub threads: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { plan_slices: 10_000, stall_ms: 20 * 60_000, restarts: 3, deadline_margin_ms: 10_000, threads: 1 }
+        Self {
+            plan_slices: 10_000,
+            stall_ms: 20 * 60_000,
+            restarts: 3,
+            deadline_margin_ms: 10_000,
+            deadline_stops: 3,
+            threads: 1,
+        }
     }
 }
 

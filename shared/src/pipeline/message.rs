@@ -55,8 +55,15 @@ pub enum Message {
 #[derive(Serialize, Deserialize)]
 struct Envelope {
     format: u32,
+    /// How often the message's work was stopped before an invocation's deadline.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    stops: u32,
     #[serde(flatten)]
     message: Message,
+}
+
+fn is_zero(stops: &u32) -> bool {
+    *stops == 0
 }
 
 impl Message {
@@ -76,12 +83,22 @@ impl Message {
 
     /// The message's body: JSON with the format version.
     pub fn encode(&self) -> Result<String> {
-        let envelope = Envelope { format: FORMAT, message: self.clone() };
+        self.encode_stopped(0)
+    }
+
+    /// The body of a message whose work was stopped so often before a deadline.
+    pub fn encode_stopped(&self, stops: u32) -> Result<String> {
+        let envelope = Envelope { format: FORMAT, stops, message: self.clone() };
         serde_json::to_string(&envelope).map_err(|error| Error::Internal(format!("message: {error}")))
     }
 
     /// Reads a body. What is not a message of this format is refused by name: it belongs in the dead-letter queue.
     pub fn decode(body: &str) -> Result<Self> {
+        Self::decode_counted(body).map(|(message, _)| message)
+    }
+
+    /// Reads a body, and how often its work was stopped before a deadline.
+    pub fn decode_counted(body: &str) -> Result<(Self, u32)> {
         if body.len() > MAX_MESSAGE_BYTES {
             return Err(Error::Limit {
                 what: "a message's bytes".into(),
@@ -91,7 +108,7 @@ impl Message {
             });
         }
         let envelope: Envelope = crate::ledger::parse("message", body.as_bytes())?;
-        Ok(envelope.message)
+        Ok((envelope.message, envelope.stops))
     }
 }
 

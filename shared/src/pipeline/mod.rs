@@ -4,6 +4,7 @@ pub mod check;
 pub mod close;
 mod context;
 pub mod convert;
+pub mod deadline;
 pub mod finalize;
 pub mod heal;
 pub mod message;

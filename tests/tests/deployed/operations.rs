@@ -1,38 +1,18 @@
 //! What an operator does, with the `rowmill` command against the stack.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use rowmill::ledger::identity::Purpose;
+use rowmill_tests::command::rowmill;
 use rowmill_tests::trips::{parquet, trips};
 use serde_json::Value;
 
 use crate::bench::Bench;
 
-/// Builds the command once; cargo tells where it lies.
-fn rowmill() -> Result<&'static PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
-    built.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
-}
-
-fn build() -> Result<PathBuf> {
-    let mut cargo = Command::new(env!("CARGO"));
-    let built = cargo.args(["build", "-p", "rowmill-cli", "--message-format", "json-render-diagnostics"]).output()?;
-    ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let messages = String::from_utf8(built.stdout)?;
-    let mut executable = messages.lines().rev().filter_map(|line| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        Some(PathBuf::from(message.get("executable")?.as_str()?))
-    });
-    executable.next().context("cargo named no executable")
-}
-
 fn run(bench: &Bench, arguments: &[&str]) -> Result<Output> {
-    let mut command = Command::new(rowmill()?);
+    let mut command = rowmill()?;
     command.args(arguments).args(["--stack", &bench.stack.name]).envs(bench.stack.environment());
     Ok(command.output()?)
 }

@@ -61,8 +61,13 @@ pub struct Sent {
 
 impl Sent {
     pub fn take(&self) -> Vec<Message> {
+        self.take_counted().into_iter().map(|(message, _)| message).collect()
+    }
+
+    /// Each with how often it was stopped.
+    pub fn take_counted(&self) -> Vec<(Message, u32)> {
         let bodies = std::mem::take(&mut *self.bodies.lock().unwrap());
-        bodies.iter().map(|body| Message::decode(body).unwrap()).collect()
+        bodies.iter().map(|body| Message::decode_counted(body).unwrap()).collect()
     }
 }
 

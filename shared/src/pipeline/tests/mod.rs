@@ -1,5 +1,6 @@
 //! The protocol's promises, over memory storage and hand-made slices: no Parquet is needed to lose or double a row.
 
+mod deadline;
 mod fixture;
 mod heal;
 mod open;
