@@ -15,6 +15,8 @@ pub mod verify;
 #[cfg(feature = "process")]
 pub mod embedded;
 #[cfg(feature = "process")]
+mod partitions;
+#[cfg(feature = "process")]
 pub mod process;
 #[cfg(feature = "process")]
 mod slice;
