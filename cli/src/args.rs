@@ -27,6 +27,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Validate a dataset file; with sources, also plan them without reading a row
     Check(CheckArgs),
+    /// Read the footers of files: what drifted, and a contract that fits them all
+    Schema(SchemaArgs),
     /// Validate a dataset file and upload it: from then on it is used
     Apply(ApplyArgs),
     /// Ask a deployed stack to ingest
@@ -45,6 +47,7 @@ impl Command {
         match self {
             Self::Run(args) => args.json,
             Self::Check(args) => args.json,
+            Self::Schema(args) => args.json,
             Self::Trigger(args) => args.json,
             Self::Runs(args) => args.json,
             Self::Show(args) => args.json,
@@ -134,6 +137,17 @@ pub struct CheckArgs {
     pub json: bool,
     /// Sources to plan, as in `run`
     #[arg(value_name = "SOURCE")]
+    pub sources: Vec<String>,
+}
+
+/// `rowmill schema`
+#[derive(Debug, ClapArgs)]
+pub struct SchemaArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Files, folders, globs or s3:// URIs of Parquet files
+    #[arg(value_name = "SOURCE", required = true)]
     pub sources: Vec<String>,
 }
 

@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod demo;
 mod dlq;
+mod drift;
 mod engine;
 mod estimate;
 mod fault;
@@ -19,6 +20,7 @@ mod render;
 mod report;
 mod run;
 mod runs;
+mod schema;
 mod show;
 mod sink;
 mod sources;
@@ -66,6 +68,7 @@ async fn dispatch(command: Command) -> Result<Exit, Fault> {
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Check(args) => check::check(args).await,
+        Command::Schema(args) => schema::schema(args).await,
         Command::Apply(args) => apply::apply(args).await,
         Command::Trigger(args) => trigger::trigger(args).await,
         Command::Runs(args) => runs::runs(args).await,

@@ -7,6 +7,7 @@ use rowmill::ledger::{Ledger, Outcome, Plan, RowCounts, SliceRecord};
 use serde::Serialize;
 
 use crate::args::ShowArgs;
+use crate::drift::{coerced_table, uncounted};
 use crate::fault::{Exit, Fault};
 use crate::history::{self, word};
 use crate::location::shown;
@@ -119,11 +120,14 @@ fn details(ledger: &Ledger, outcome: &Outcome) -> String {
         }
         text.push_str(&format!("\n{}", table.text("")));
     }
-    for (title, lines) in [("how the source differs", &outcome.drift), ("notes", &outcome.notes)] {
+    let drift = uncounted(&outcome.drift, &outcome.coerced);
+    let notes: Vec<&str> = outcome.notes.iter().map(String::as_str).collect();
+    for (title, lines) in [("how the source differs", &drift), ("notes", &notes)] {
         if !lines.is_empty() {
             text.push_str(&format!("\n{title}\n  {}\n", lines.join("\n  ")));
         }
     }
+    text.push_str(&coerced_table(&outcome.coerced));
     for (title, visible) in [("part", &outcome.parts), ("quarantine", &outcome.quarantine)] {
         if visible.is_empty() {
             continue;

@@ -1,6 +1,7 @@
 //! Types as dataset files write them.
 
-use arrow::datatypes::{DataType, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Schema};
+use rowmill::clean::declared;
 
 use crate::render::{Align, Table};
 
@@ -34,21 +35,14 @@ pub fn changes<'a>(before: impl Iterator<Item = &'a Columns> + Clone, after: &Co
     table
 }
 
-/// A type as dataset files write it.
+/// A type as dataset files write it; other ways to store text are told.
 pub fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Utf8 => "string".to_owned(),
-        DataType::LargeUtf8 => "large_string".to_owned(),
-        DataType::Timestamp(unit, None) => {
-            let unit = match unit {
-                TimeUnit::Second => "s",
-                TimeUnit::Millisecond => "ms",
-                TimeUnit::Microsecond => "us",
-                TimeUnit::Nanosecond => "ns",
-            };
-            format!("timestamp({unit})")
-        }
-        DataType::Dictionary(_, _) => "dictionary".to_owned(),
-        other => other.to_string().to_lowercase(),
+    match (data_type, declared(data_type)) {
+        (DataType::LargeUtf8, _) => "large_string".to_owned(),
+        (_, Some(declared)) => declared.to_string(),
+        (DataType::Struct(_), None) => "struct".to_owned(),
+        (DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..), None) => "list".to_owned(),
+        (DataType::Map(..), None) => "map".to_owned(),
+        (other, None) => other.to_string().to_lowercase(),
     }
 }

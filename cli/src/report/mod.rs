@@ -5,7 +5,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use rowmill::dataset::Dataset;
-use rowmill::ledger::{Outcome, RowCounts, Run};
+use rowmill::ledger::{Coerced, Outcome, RowCounts, Run};
 use rowmill::storage::Storage;
 use serde::Serialize;
 
@@ -47,6 +47,10 @@ pub struct RunReport {
     pub rows: RowCounts,
     /// Quarantined rows by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// How the source differs from what the dataset's file declares.
+    pub drift: Vec<String>,
+    /// Columns that were cast, and how many rows.
+    pub coerced: Vec<Coerced>,
     /// The parts that readers see.
     pub parts: Vec<PartReport>,
     /// The quarantine that readers see.
@@ -166,6 +170,8 @@ impl RunReport {
             duration_ms: 0,
             rows: RowCounts::default(),
             reasons: BTreeMap::new(),
+            drift: Vec::new(),
+            coerced: Vec::new(),
             parts: Vec::new(),
             quarantine: Vec::new(),
             warnings: BTreeMap::new(),
@@ -185,6 +191,8 @@ impl RunReport {
             duration_ms: 0,
             rows: RowCounts::default(),
             reasons: BTreeMap::new(),
+            drift: Vec::new(),
+            coerced: Vec::new(),
             parts: Vec::new(),
             quarantine: Vec::new(),
             warnings: BTreeMap::new(),
@@ -208,6 +216,8 @@ impl RunReport {
             duration_ms: u64::try_from(outcome.finished_at_ms - outcome.started_at_ms).unwrap_or(0),
             rows: outcome.rows,
             reasons: outcome.reasons.clone(),
+            drift: outcome.drift.clone(),
+            coerced: outcome.coerced.clone(),
             parts: parts.collect(),
             quarantine: quarantine.collect(),
             warnings: outcome.warnings.clone(),

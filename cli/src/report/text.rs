@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Report, RunReport, Status};
+use crate::drift::uncounted;
 use crate::location::shown;
 use crate::render::{Align, Table, bytes, count, length, plural, seconds};
 
@@ -27,6 +28,7 @@ impl Report {
         };
         text.push_str(&reasons_table("quarantined, by reason", &sum(|run| &run.reasons)));
         text.push_str(&reasons_table("kept with a warning", &sum(|run| &run.warnings)));
+        text.push_str(&self.drift());
         text.push_str(&self.places());
         for run in self.runs.iter().filter(|run| run.done_now()) {
             for remark in &run.remarks {
@@ -98,6 +100,38 @@ impl Report {
             ]);
         }
         table.text("")
+    }
+
+    /// How sources differ from the dataset's file. What was cast without a loss is for `show`.
+    fn drift(&self) -> String {
+        let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut unfit: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for run in self.runs.iter().filter(|run| run.done_now()) {
+            for line in uncounted(&run.drift, &run.coerced) {
+                *sources.entry(line).or_default() += 1;
+            }
+            for cast in run.coerced.iter().filter(|cast| cast.unfit > 0) {
+                let sums = unfit.entry(cast.words()).or_default();
+                *sums = (sums.0 + cast.unfit, sums.1 + cast.rows);
+            }
+        }
+        let mut text = String::new();
+        if !sources.is_empty() {
+            let mut table =
+                Table::new(&[("sources", Align::Right), ("how they differ from the contract", Align::Left)]);
+            for (line, sources) in &sources {
+                table.row([length(*sources), (*line).to_owned()]);
+            }
+            text.push_str(&format!("\n{}", table.text("")));
+        }
+        if !unfit.is_empty() {
+            let mut table = Table::new(&[("rows", Align::Right), ("of", Align::Right), ("did not fit", Align::Left)]);
+            for (words, (rows, of)) in unfit {
+                table.row([count(rows), count(of), words]);
+            }
+            text.push_str(&format!("\n{}", table.text("")));
+        }
+        text
     }
 
     /// The folders of what readers see.

@@ -9,22 +9,34 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::column::Conformed;
 use super::evaluate::{evaluate, false_rows, internal, untrue_rows};
+use super::layout::Partition;
 use super::program::{Check, names};
 use super::sql::Compiled;
 use super::verdict::{Mask, Verdict, add, count, without};
-use super::{Cleaner, whole};
+use super::{Cleaner, CoercedRows, whole};
 use crate::dataset::{Action, OnCastError};
 use crate::{Error, Result};
 
 /// The longest value shown in an error, in characters.
 const MAX_SHOWN_CHARS: usize = 100;
 
+/// A batch with every row, conformed.
+pub(super) struct Checked {
+    /// The columns and derived ones.
+    pub rows: RecordBatch,
+    /// The partitions' values, level by level.
+    pub partitions: Vec<ArrayRef>,
+    /// For each of [`Cleaner::coercions`].
+    pub coerced: Vec<CoercedRows>,
+}
+
 /// For each column, the rows whose value is not the source's: it broke a cast, or was computed from one that did.
 type Broken = Vec<Option<Mask>>;
 
 impl Cleaner {
     /// Gives every row its verdict, and the batch with all rows, conformed, and derived columns.
-    pub(super) fn check(&self, batch: &RecordBatch, first_row: u64, verdict: &mut Verdict) -> Result<RecordBatch> {
+    pub(super) fn check(&self, batch: &RecordBatch, first_row: u64, verdict: &mut Verdict) -> Result<Checked> {
+        let mut coerced = Vec::with_capacity(self.coercions.len());
         let mut broken = Broken::with_capacity(self.program.schema.fields().len());
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.program.schema.fields().len());
         for column in &self.columns {
@@ -32,6 +44,10 @@ impl Cleaner {
             let conformed = column.conform(source, batch.num_rows()).map_err(|error| {
                 Error::source(&self.source_uri, format!("column `{}`: {error}", column.field.name()))
             })?;
+            if let Some(source) = source.filter(|source| source.data_type() != column.field.data_type()) {
+                let rows = whole(source.len() - source.logical_null_count());
+                coerced.push(CoercedRows { rows, unfit: conformed.unfit.as_ref().map_or(0, count) });
+            }
             broken.push(self.judge_column(column.field.name(), &conformed, source, first_row, verdict)?);
             columns.push(conformed.array);
         }
@@ -56,7 +72,16 @@ impl Cleaner {
                 verdict.leave_out(&rows);
             }
         }
-        Ok(row)
+        let mut partitions = Vec::with_capacity(self.program.partitions.len());
+        for (column, partition) in &self.program.partitions {
+            partitions.push(match partition {
+                Partition::Column(at) => Arc::clone(row.column(*at)),
+                Partition::Sql(value) => {
+                    self.value(&format!("partition {}", column.name), value, &row, &broken, verdict)?.0
+                }
+            });
+        }
+        Ok(Checked { rows: row, partitions, coerced })
     }
 
     /// What `on_cast_error` makes of a column's faults, and the rows that have one.

@@ -11,7 +11,10 @@ use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Vola
 use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
-use datafusion_sql::sqlparser::ast::{Expr as Ast, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
+use datafusion_sql::sqlparser::ast::{
+    CastKind, DataType as SqlType, DateTimeField, Expr as Ast, ExtractSyntax, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Value,
+};
 
 use crate::dataset::closest;
 
@@ -19,6 +22,32 @@ use crate::dataset::closest;
 const LENGTHENING: [&str; 3] = ["lpad", "rpad", "repeat"];
 /// The longest such length.
 const MAX_LENGTH: usize = 1_000;
+
+/// What other engines call by a function and DataFusion by syntax: `date(x)` is `CAST(x AS DATE)`, `year(x)` is
+/// `EXTRACT(YEAR FROM x)`, and so on. `None` where it is no such call.
+pub(super) fn spelt_out(function: &Function) -> Option<Ast> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return None };
+    let expr = Box::new(argument.clone());
+    let field = match function.name.to_string().to_lowercase().as_str() {
+        "date" => {
+            return Some(Ast::Cast {
+                kind: CastKind::Cast,
+                expr,
+                data_type: SqlType::Date,
+                array: false,
+                format: None,
+            });
+        }
+        "year" => DateTimeField::Year,
+        "quarter" => DateTimeField::Quarter,
+        "month" => DateTimeField::Month,
+        "day" => DateTimeField::Day,
+        "hour" => DateTimeField::Hour,
+        _ => return None,
+    };
+    Some(Ast::Extract { field, syntax: ExtractSyntax::From, expr })
+}
 
 /// Why a function may not be called so, if that is the case.
 pub(super) fn callable(function: &Function) -> Result<(), String> {

@@ -10,6 +10,8 @@
 //!    cast passes the expectations that read this value: there is nothing to check.
 //! 4. **Filter.** Rows where the filter is not true (false or NULL) are left out.
 //!
+//! 5. **Place.** Lineage columns are added, and each kept row gets the values of its partition.
+//!
 //! Each row has one fate: quarantine wins over leaving out (by `drop` or by the filter), which wins over keeping. A row
 //! that makes an expression fail (a division by zero, a sum that overflows) goes to quarantine. A row in quarantine has
 //! every reason that was found:
@@ -21,6 +23,7 @@
 //! | `null: COLUMN` | has a null where the column allows none |
 //! | `NAME` | breaks the expectation of that name |
 //! | `error: NAME` | makes the expectation, derived column or filter (`error: filter`) of that name fail |
+//! | `error: partition NAME` | makes the partition's expression fail |
 //!
 //! So the answer for a row depends on that row alone, not on batches, threads or neighbours.
 
@@ -30,6 +33,7 @@ mod column;
 mod drift;
 mod evaluate;
 mod functions;
+mod layout;
 mod numeric;
 mod program;
 mod quarantine;
@@ -39,6 +43,7 @@ mod types;
 mod validate;
 mod values;
 mod verdict;
+mod widen;
 
 #[cfg(test)]
 mod tests;
@@ -47,18 +52,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::BooleanArray;
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
+pub use layout::{PartitionColumn, RUN};
 pub use quarantine::{REASONS, ROW, SOURCE};
 pub use resolve::Drift;
 pub use validate::validate;
+pub use widen::{Widest, declared, is_widening, widest};
 
-use crate::dataset::{CastRule, Dataset, OnCastError};
-use crate::ledger::RowCounts;
+use crate::dataset::{CastRule, Dataset, Lineage, OnCastError};
+use crate::ledger::{Coerced, RowCounts};
 use crate::{Error, Result};
+use check::Checked;
 use column::Column;
 use evaluate::internal;
 use program::Program;
@@ -75,6 +83,15 @@ pub struct Cleaner {
     on_cast_error: OnCastError,
     program: Program,
     drift: Vec<Drift>,
+    /// The columns that are cast, in the output's order, with no rows yet.
+    coercions: Vec<Coerced>,
+    lineage: Lineage,
+    /// The run that lineage names.
+    run_id: String,
+    /// The levels of a partition's folders.
+    partitions: Vec<PartitionColumn>,
+    /// The columns that the part stores, where folders tell others.
+    stored: Option<Vec<usize>>,
     /// Whether a failing expression was logged: once tells enough.
     warned: AtomicBool,
 }
@@ -94,6 +111,19 @@ pub struct Cleaned {
     /// Rows that broke an expectation whose action is `warn` (by its name), or whose value became null for it did not
     /// fit (`cast: COLUMN`, `values: COLUMN`), whatever became of them.
     pub warnings: BTreeMap<String, u64>,
+    /// The partitions' values of the kept rows, for each of [`Cleaner::partitions`].
+    pub partitions: Vec<ArrayRef>,
+    /// The rows cast, for each of [`Cleaner::coercions`].
+    pub coerced: Vec<CoercedRows>,
+}
+
+/// What became of a cast column's values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CoercedRows {
+    /// Rows that had a value.
+    pub rows: u64,
+    /// Of these, rows whose value did not fit.
+    pub unfit: u64,
 }
 
 impl Cleaner {
@@ -113,27 +143,64 @@ impl Cleaner {
             Error::Dataset(problems) => broken(problems),
             other => other,
         })?;
+        let coercions = coercions(&columns, source);
         let output: Vec<Field> =
             conformed.into_iter().chain(program.derived.iter().map(|derived| derived.field.clone())).collect();
+        let lineage = dataset.spec.output.lineage;
+        let lineage_fields = layout::lineage_fields(lineage);
+        layout::clash(&lineage_fields, &output).map_err(broken)?;
+        let partitions = program.partitions.iter().map(|(column, _)| column.clone()).collect();
+        let stored = layout::stored_columns(output.len(), &program.partitions);
         let mut output_schema = Schema::new(output);
+        if let Some(stored) = &stored {
+            output_schema = output_schema.project(stored).map_err(internal)?;
+        }
+        if !lineage_fields.is_empty() {
+            let fields = output_schema.fields().iter().cloned();
+            output_schema = Schema::new(fields.chain(lineage_fields.into_iter().map(Arc::new)).collect::<Vec<_>>());
+        }
         if output_schema.fields() == source.fields() {
             // Nothing changes: what else the source says of itself still holds.
             output_schema = source.clone();
         }
+        let output_schema = Arc::new(output_schema);
+        layout::expect_columns(&output_schema).map_err(broken)?;
         Ok(Self {
             source_uri: source_uri.to_owned(),
             source_schema: Arc::new(source.clone()),
-            output_schema: Arc::new(output_schema),
+            output_schema,
             quarantine_schema,
             columns,
             on_cast_error: dataset.spec.schema.on_cast_error,
             program,
             drift,
+            coercions,
+            lineage,
+            run_id: String::new(),
+            partitions,
+            stored,
             warned: AtomicBool::new(false),
         })
     }
 
-    /// The output's schema: the contract's columns in order, extra ones in the source's order, derived ones.
+    /// The same for the run that lineage is to name.
+    #[must_use]
+    pub fn of_run(self, run_id: &str) -> Self {
+        Self { run_id: run_id.to_owned(), ..self }
+    }
+
+    /// The levels of a partition's folders, from the outside in; empty where the output is not partitioned.
+    pub fn partitions(&self) -> &[PartitionColumn] {
+        &self.partitions
+    }
+
+    /// The columns that are cast, with no rows yet: what [`Cleaned::coerced`] counts.
+    pub fn coercions(&self) -> &[Coerced] {
+        &self.coercions
+    }
+
+    /// The output's schema: the contract's columns in order, extra ones in the source's order, derived ones, lineage.
+    /// Without the columns that partitions are named by.
     pub fn output_schema(&self) -> &SchemaRef {
         &self.output_schema
     }
@@ -158,13 +225,16 @@ impl Cleaner {
     pub fn clean(&self, batch: &RecordBatch, first_row: u64) -> Result<Cleaned> {
         self.expect_schema(batch)?;
         let mut verdict = Verdict::new(batch.num_rows());
-        let output = self.check(batch, first_row, &mut verdict)?;
+        let Checked { rows, partitions, coerced } = self.check(batch, first_row, &mut verdict)?;
         let kept_rows = verdict.kept();
         let kept = match &kept_rows {
-            Some(rows) => filter_record_batch(&output, &BooleanArray::new(rows.clone(), None)).map_err(internal)?,
-            None => output,
+            Some(mask) => filter_record_batch(&rows, &BooleanArray::new(mask.clone(), None)).map_err(internal)?,
+            None => rows,
         };
-        let kept = self.in_output_schema(&kept)?;
+        let partitions = layout::kept_values(partitions, kept_rows.as_ref()).map_err(internal)?;
+        let (source, run, all) = (&self.source_uri, &self.run_id, batch.num_rows());
+        let lineage = layout::lineage_columns(self.lineage, source, run, first_row, all, kept_rows.as_ref());
+        let kept = self.in_output_schema(&kept, lineage.map_err(internal)?)?;
         let quarantined = quarantine::rows(&self.quarantine_schema, batch, &verdict, &self.source_uri, first_row);
         let quarantined = quarantined.map_err(internal)?;
         let counts = RowCounts {
@@ -177,7 +247,8 @@ impl Cleaner {
         if !counts.conserved() {
             return Err(Error::Internal(format!("{}: rows were lost at row {first_row}: {counts:?}", self.source_uri)));
         }
-        Ok(Cleaned { kept, quarantined, counts, reasons: verdict.reason_counts(), warnings: verdict.warnings })
+        let reasons = verdict.reason_counts();
+        Ok(Cleaned { kept, quarantined, counts, reasons, warnings: verdict.warnings, partitions, coerced })
     }
 
     fn expect_schema(&self, batch: &RecordBatch) -> Result<()> {
@@ -199,11 +270,32 @@ impl Cleaner {
     }
 
     /// The kept rows under the output's schema, whose columns say which of them allow nulls.
-    fn in_output_schema(&self, kept: &RecordBatch) -> Result<RecordBatch> {
+    fn in_output_schema(&self, kept: &RecordBatch, lineage: Vec<ArrayRef>) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
-        RecordBatch::try_new_with_options(self.output_schema.clone(), kept.columns().to_vec(), &options)
+        let mut columns = match &self.stored {
+            Some(stored) => stored.iter().filter_map(|at| kept.columns().get(*at)).cloned().collect(),
+            None => kept.columns().to_vec(),
+        };
+        columns.extend(lineage);
+        RecordBatch::try_new_with_options(self.output_schema.clone(), columns, &options)
             .map_err(|error| Error::source(&self.source_uri, error))
     }
+}
+
+/// The columns whose type is not the source's.
+fn coercions(columns: &[Column], source: &Schema) -> Vec<Coerced> {
+    let found = |column: &Column| Some(source.fields().get(column.source?)?.data_type().clone());
+    let cast = columns.iter().filter_map(|column| Some((&column.field, found(column)?)));
+    let cast = cast.filter(|(field, from)| field.data_type() != from);
+    let coerced = |(field, from): (&Field, arrow::datatypes::DataType)| Coerced {
+        column: field.name().clone(),
+        from: types::describe(&from),
+        to: types::describe(field.data_type()),
+        widening: is_widening(&from, field.data_type()),
+        rows: 0,
+        unfit: 0,
+    };
+    cast.map(coerced).collect()
 }
 
 /// The output's columns before derived ones.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::evaluate::internal;
+use super::layout::{self, Partition};
 use super::sql::{Compiled, Problem, Scope};
 use super::types;
-use crate::dataset::{Action, Dataset, TransformSpec};
+use crate::dataset::{Action, Dataset, PartitionSpec, TransformSpec};
 use crate::{Error, Result};
 
 /// The planner recurses, and unoptimised takes up to 80 KiB of stack for one level of an expression, of which
@@ -22,6 +23,8 @@ pub(super) struct Program {
     pub derived: Vec<Derived>,
     pub expectations: Vec<Check>,
     pub filter: Option<Compiled>,
+    /// The levels of the output's partitions, by name.
+    pub partitions: Vec<(layout::PartitionColumn, Partition)>,
     /// Conformed and derived columns, all nullable: a row on its way to quarantine has nulls anywhere.
     pub schema: Arc<Schema>,
 }
@@ -46,7 +49,10 @@ pub(super) struct Check {
 ///
 /// [`Error::Dataset`] with the file's line and column for every expression that is wrong.
 pub(super) fn compile(dataset: &Dataset, columns: &[Field], open: bool) -> Result<Program> {
-    let nothing = dataset.spec.expectations.is_empty() && dataset.spec.transform == TransformSpec::default();
+    let spec = &dataset.spec;
+    let nothing = spec.expectations.is_empty()
+        && spec.transform == TransformSpec::default()
+        && spec.output.partition_by.is_empty();
     if nothing {
         return compile_here(dataset, columns, open);
     }
@@ -87,9 +93,11 @@ fn compile_here(dataset: &Dataset, columns: &[Field], open: bool) -> Result<Prog
     }
     let filter = dataset.spec.transform.filter.as_deref();
     let filter = filter.and_then(|filter| compiler.expression("transform.filter", filter, true));
+    let entries = dataset.spec.output.partition_by.iter().enumerate();
+    let partitions = entries.filter_map(|(index, entry)| compiler.partition(index, entry)).collect();
     let Compiler { fields, problems, .. } = compiler;
     if problems.is_empty() {
-        Ok(Program { derived, expectations, filter, schema: Arc::new(Schema::new(fields)) })
+        Ok(Program { derived, expectations, filter, partitions, schema: Arc::new(Schema::new(fields)) })
     } else {
         Err(Error::Dataset(problems.join("\n")))
     }
@@ -111,6 +119,41 @@ impl Compiler<'_> {
             self.report(path, problem);
             None
         })
+    }
+
+    fn partition(&mut self, index: usize, entry: &PartitionSpec) -> Option<(layout::PartitionColumn, Partition)> {
+        let path = match entry {
+            PartitionSpec::Sql { named: true, .. } => format!("output.partition_by[{index}].expr"),
+            _ => format!("output.partition_by[{index}]"),
+        };
+        let (partition, data_type) = match entry {
+            PartitionSpec::Column(name) => match layout::find_column(name, &self.fields, self.open) {
+                Ok(place) => (Partition::Column(place?), self.fields.get(place?)?.data_type().clone()),
+                Err(problem) => {
+                    self.report(&path, problem);
+                    return None;
+                }
+            },
+            PartitionSpec::Sql { name, expr, .. } => {
+                if let Some(twin) = self.fields.iter().find(|field| field.name().eq_ignore_ascii_case(name)) {
+                    let what = format!(
+                        "the output has a column `{}` already: write {{ name = \"…\", expr = \"{expr}\" }} with another name",
+                        twin.name()
+                    );
+                    self.report(&path, Problem { at: None, what });
+                    return None;
+                }
+                let value = self.expression(&path, expr, false)?;
+                let data_type = value.data_type.clone();
+                (Partition::Sql(Box::new(value)), data_type)
+            }
+        };
+        if let Err(problem) = layout::nameable(entry, &data_type) {
+            self.report(&path, problem);
+            return None;
+        }
+        let column = layout::PartitionColumn { name: entry.name().to_owned(), expr: entry.expr().to_owned() };
+        Some((column, partition))
     }
 
     fn report(&mut self, path: &str, problem: Problem) {

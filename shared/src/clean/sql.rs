@@ -29,7 +29,7 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Token
 
 use crate::dataset::{Position, closest};
 
-use super::functions::{FUNCTIONS, callable};
+use super::functions::{FUNCTIONS, callable, spelt_out};
 use super::types;
 
 /// The most operators, names, keywords and brackets of one expression: a chain of more could exhaust the stack of the
@@ -197,6 +197,11 @@ impl VisitorMut for Resolver<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Ast) -> ControlFlow<Problem> {
+        if let Ast::Function(function) = expr
+            && let Some(spelt_out) = spelt_out(function)
+        {
+            *expr = spelt_out;
+        }
         let checked = match expr {
             Ast::Identifier(ident) => self.column(ident),
             // A field of a struct: only the first name is a column's.

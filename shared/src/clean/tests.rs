@@ -6,8 +6,10 @@ mod casts;
 mod conform;
 mod expectations;
 mod green;
+mod layout;
 mod properties;
 mod sql;
+mod widen;
 
 use std::sync::Arc;
 

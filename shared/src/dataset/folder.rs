@@ -33,6 +33,11 @@ pub(super) fn outside(bucket: &str, key: &str) -> String {
     format!("{hash}/{}", shorten(&escape(name), MAX_COMPONENT_BYTES))
 }
 
+/// A folder as one name: its slashes escaped.
+pub(super) fn flat(folder: &str) -> String {
+    shorten(&folder.replace('/', "%2F"), MAX_COMPONENT_BYTES)
+}
+
 /// Escapes one component. Injective, and never empty.
 fn escape(name: &str) -> String {
     if name.is_empty() {

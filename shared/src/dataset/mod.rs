@@ -7,6 +7,7 @@ mod compression;
 mod default_value;
 pub mod duration;
 mod folder;
+mod layout;
 mod overlap;
 mod position;
 mod problem;
@@ -18,6 +19,7 @@ mod validate;
 use sha2::{Digest, Sha256};
 
 pub use compression::Compression;
+pub use layout::{Lineage, PartitionSpec};
 pub use overlap::overlap;
 pub use position::Position;
 pub use problem::closest;
@@ -111,6 +113,12 @@ impl Dataset {
             Some(below) => folder::inside(below),
             None => folder::outside(bucket, key),
         }
+    }
+
+    /// What names the source in the names of its parts where those lie in partitions' folders beside other sources':
+    /// [`Dataset::source_folder`] as one name.
+    pub fn source_name(&self, bucket: &str, key: &str) -> String {
+        folder::flat(&self.source_folder(bucket, key))
     }
 
     /// Where the value at a key path such as `expectations[2].expr` stands in the file; the table around it where the

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{ColumnType, Compression};
+use super::{ColumnType, Compression, Lineage, PartitionSpec};
 
 /// The file's top level.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -220,6 +220,15 @@ pub struct OutputSpec {
     /// The largest share of rows in quarantine, 0 to 1, before the run fails. Default 0.05.
     #[serde(default = "OutputSpec::default_max_quarantined")]
     pub max_quarantined: f64,
+    /// Levels of `<name>=<value>/` folders. Empty: parts lie by source.
+    #[serde(default)]
+    pub partition_by: Vec<PartitionSpec>,
+    /// The most partitions of one slice. Default 64.
+    #[serde(default = "OutputSpec::default_max_partitions")]
+    pub max_partitions: u64,
+    /// Columns that tell where a row comes from. Default none.
+    #[serde(default)]
+    pub lineage: Lineage,
 }
 
 impl SourceSpec {
@@ -245,5 +254,9 @@ impl OutputSpec {
 
     fn default_max_quarantined() -> f64 {
         0.05
+    }
+
+    fn default_max_partitions() -> u64 {
+        64
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use globset::Glob;
 
 use super::problem::Problem;
-use super::{CastRule, ColumnSpec, ColumnType, DatasetSpec, Otherwise, OutputSpec, TransformSpec, default_value};
+use super::{CastRule, ColumnSpec, ColumnType, DatasetSpec, Otherwise, OutputSpec, PartitionSpec, TransformSpec};
+use super::{default_value, layout};
 
 const MAX_NAME_BYTES: usize = 64;
 const MAX_LABEL_BYTES: usize = 256;
@@ -14,7 +15,7 @@ const MAX_PREFIX_BYTES: usize = 256;
 const MAX_ENTRIES: usize = 10_000;
 const MAX_ROW_GROUP_ROWS: u64 = 1 << 27;
 const MAX_SLICE_ROW_GROUPS: u64 = 1_024;
-/// Columns of the quarantine's own.
+/// Columns of the quarantine's own, and of lineage.
 const RESERVED: &str = "_rowmill_";
 
 /// Everything wrong with the file's values, as far as the file alone tells.
@@ -241,6 +242,18 @@ fn output(found: &mut Found, output: &OutputSpec) {
     if !(0.0..=1.0).contains(&output.max_quarantined) {
         let what = format!("`max_quarantined` is {}: write a share from 0 to 1, such as 0.05", output.max_quarantined);
         found.add("output.max_quarantined", what);
+    }
+    for (path, what) in layout::problems(&output.partition_by, output.max_partitions) {
+        found.add(path, what);
+    }
+    for (index, entry) in output.partition_by.iter().enumerate() {
+        let path = format!("output.partition_by[{index}]");
+        let named = match entry {
+            PartitionSpec::Sql { named: true, .. } => format!("{path}.name"),
+            _ => path.clone(),
+        };
+        found.check(named, label(entry.name()));
+        found.check(path, sql(entry.expr()));
     }
 }
 

@@ -59,8 +59,12 @@ pub fn open(run_id: &str) -> String {
     format!("{OPEN}{run_id}")
 }
 
-/// The folder of a run's parts. It depends on the source alone, so that a reprocess replaces each part in place.
+/// The folder of a run's parts. It depends on the source alone, so that a reprocess replaces each part in place. Where
+/// the output is partitioned, the folder of all partitions.
 pub fn parts(dataset: &Dataset, run: &Run) -> String {
+    if !dataset.spec.output.partition_by.is_empty() {
+        return format!("{}{}", trial(run), dataset.spec.output.prefix);
+    }
     let folder = dataset.output_folder(&run.source.bucket, &run.source.key);
     format!("{}{folder}", trial(run))
 }
@@ -74,6 +78,12 @@ pub fn quarantine(dataset: &Dataset, run: &Run) -> String {
 /// The key of one part or quarantine file in `folder`.
 pub fn part(folder: &str, slice: u32) -> String {
     format!("{folder}part-{slice:05}.parquet")
+}
+
+/// The key of one part of a partition. `partition` is its folder, with a slash at the end; `source` names the source, for
+/// the parts of all sources lie side by side.
+pub fn partition_part(folder: &str, partition: &str, source: &str, slice: u32) -> String {
+    format!("{folder}{partition}{source}.part-{slice:05}.parquet")
 }
 
 fn trial(run: &Run) -> String {

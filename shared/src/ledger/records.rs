@@ -93,12 +93,53 @@ pub struct SliceDone {
     /// How the source differs from the contract.
     #[serde(default)]
     pub drift: Vec<String>,
+    /// Columns that were cast, and how many rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coerced: Vec<Coerced>,
     /// The parts.
     pub parts: Vec<PendingPart>,
     /// The quarantine; empty where no row was set aside.
     pub quarantine: Vec<PendingPart>,
     /// Wall time, milliseconds.
     pub duration_ms: u64,
+}
+
+/// A column that was cast: what it was, what it is, and what became of its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coerced {
+    /// The output's name.
+    pub column: String,
+    /// The source's type.
+    pub from: String,
+    /// The output's type.
+    pub to: String,
+    /// Whether every value of the one type is a value of the other.
+    pub widening: bool,
+    /// Rows that had a value.
+    pub rows: u64,
+    /// Of these, rows whose value did not fit: set aside, or null, as the dataset's file says.
+    pub unfit: u64,
+}
+
+impl Coerced {
+    /// The cast in words, without its rows: as the line of `drift` that tells of it.
+    pub fn words(&self) -> String {
+        format!("{}: {} to {}", self.column, self.from, self.to)
+    }
+
+    /// Adds the rows of another slice. Columns come in one order in all slices of a source.
+    pub fn add(sums: &mut Vec<Self>, more: &[Self]) {
+        for one in more {
+            let same = |known: &&mut Self| known.column == one.column && known.from == one.from && known.to == one.to;
+            match sums.iter_mut().find(same) {
+                Some(known) => {
+                    known.rows += one.rows;
+                    known.unfit += one.unfit;
+                }
+                None => sums.push(one.clone()),
+            }
+        }
+    }
 }
 
 /// Why something failed for good.
@@ -166,6 +207,9 @@ pub struct Outcome {
     pub warnings: BTreeMap<String, u64>,
     /// How the source differs from the contract.
     pub drift: Vec<String>,
+    /// Columns that were cast, and how many rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coerced: Vec<Coerced>,
     /// The manifest. Empty unless complete.
     pub parts: Vec<Visible>,
     /// The quarantine that is visible: also of a run that failed because of it.
@@ -259,7 +303,7 @@ pub struct Displaced {
 }
 
 /// An object that a displaced run left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Left {
     /// Where.
     pub key: String,
@@ -270,5 +314,40 @@ pub struct Left {
 impl From<&Visible> for Left {
     fn from(visible: &Visible) -> Self {
         Self { key: visible.key.clone(), etag: visible.etag.clone() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// As written before casts were counted.
+    const OLDER: &str = r#"{"format":1,"run_id":"r","slice":0,"attempt":"a","recorded_at_ms":1,"status":"done",
+        "rows":{"read":1,"kept":1,"quarantined":0,"filtered":0,"written":1},"reasons":{},"warnings":{},
+        "drift":["fee: int64 to int32"],"parts":[],"quarantine":[],"duration_ms":1}"#;
+
+    #[test]
+    fn an_older_record_is_understood_and_one_without_casts_is_written_as_before() {
+        let record: SliceRecord = crate::ledger::parse("slice", OLDER.as_bytes()).unwrap();
+        let SliceResult::Done(done) = &record.result else { unreachable!() };
+        assert_eq!((done.drift.len(), done.coerced.as_slice()), (1, [].as_slice()));
+        let again: serde_json::Value = serde_json::from_slice(&serde_json::to_vec(&record).unwrap()).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(OLDER).unwrap());
+    }
+
+    #[test]
+    fn casts_of_slices_add_up_by_column_and_types() {
+        let cast = |column: &str, rows, unfit| Coerced {
+            column: column.into(),
+            from: "int64".into(),
+            to: "int32".into(),
+            widening: false,
+            rows,
+            unfit,
+        };
+        let mut sums = vec![cast("a", 1, 0)];
+        Coerced::add(&mut sums, &[cast("a", 2, 1), cast("b", 4, 0)]);
+        assert_eq!(sums, [cast("a", 3, 1), cast("b", 4, 0)]);
     }
 }

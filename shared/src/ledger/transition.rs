@@ -1,5 +1,7 @@
 //! The pointer's transitions, as pure decisions over values. [`crate::pipeline`] reads, asks here, and swaps.
 
+use std::collections::HashSet;
+
 use super::identity::{Source, same_version};
 use super::keys;
 use super::records::{Claim, Displaced, FORMAT, Left, Outcome, Pointer, Published};
@@ -97,11 +99,8 @@ fn displace(displaced: &mut Vec<Displaced>, entry: Displaced) {
     match displaced.iter_mut().find(|known| known.run_id == entry.run_id) {
         Some(known) => {
             known.fenced = known.fenced && entry.fenced;
-            for left in entry.visible {
-                if !known.visible.contains(&left) {
-                    known.visible.push(left);
-                }
-            }
+            let there: HashSet<Left> = known.visible.iter().cloned().collect();
+            known.visible.extend(entry.visible.into_iter().filter(|left| !there.contains(left)));
         }
         None => displaced.push(entry),
     }
@@ -162,12 +161,12 @@ pub fn adopted(pointer: &Pointer, outcome: &Outcome, before: Option<&Outcome>) -
 /// What is to be deleted when `run_id` gives its claim back: what it left, and what those left whose place it had taken,
 /// but for objects over published parts and for quarantine that other runs show.
 pub fn to_hide(pointer: &Pointer, run_id: &str) -> Vec<Left> {
-    let published: Vec<&str> =
+    let published: HashSet<&str> =
         pointer.published.iter().flat_map(|published| &published.parts).map(String::as_str).collect();
     let mut hidden = Vec::new();
     for displaced in pointer.displaced.iter().filter(|displaced| displaced.fenced) {
         let own = displaced.run_id == run_id;
-        let left = displaced.visible.iter().filter(|left| !published.contains(&left.key.as_str()));
+        let left = displaced.visible.iter().filter(|left| !published.contains(left.key.as_str()));
         hidden.extend(left.filter(|left| own || !left.key.starts_with(keys::QUARANTINE)).cloned());
     }
     hidden
@@ -175,10 +174,10 @@ pub fn to_hide(pointer: &Pointer, run_id: &str) -> Vec<Left> {
 
 /// What is to be deleted now that `outcome` is published: what displaced runs left and this one does not have.
 pub fn to_retire(pointer: &Pointer, outcome: &Outcome) -> Vec<Left> {
-    let current: Vec<&str> =
+    let current: HashSet<&str> =
         outcome.parts.iter().chain(&outcome.quarantine).map(|visible| visible.key.as_str()).collect();
     let left = pointer.displaced.iter().flat_map(|displaced| &displaced.visible);
-    left.filter(|left| !current.contains(&left.key.as_str())).cloned().collect()
+    left.filter(|left| !current.contains(left.key.as_str())).cloned().collect()
 }
 
 /// The pointer once everything that it listed is retired.

@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use super::{Context, open};
 use crate::Result;
 use crate::ledger::records::{FORMAT, PendingPart};
-use crate::ledger::{Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
+use crate::ledger::{Coerced, Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
 use crate::storage::list_all;
 
 /// How many storage calls a closing or publishing run makes at once.
@@ -29,6 +29,7 @@ pub(crate) struct Sums {
     pub reasons: BTreeMap<String, u64>,
     pub warnings: BTreeMap<String, u64>,
     pub drift: Vec<String>,
+    pub coerced: Vec<Coerced>,
 }
 
 impl Sums {
@@ -39,6 +40,7 @@ impl Sums {
             sums.rows += done.rows;
             add(&mut sums.reasons, &done.reasons);
             add(&mut sums.warnings, &done.warnings);
+            Coerced::add(&mut sums.coerced, &done.coerced);
             for line in &done.drift {
                 if !sums.drift.contains(line) {
                     sums.drift.push(line.clone());
@@ -91,6 +93,7 @@ pub(crate) fn bare_outcome(
         reasons: BTreeMap::new(),
         warnings: BTreeMap::new(),
         drift: Vec::new(),
+        coerced: Vec::new(),
         parts: Vec::new(),
         quarantine: Vec::new(),
         notes: plan.map(|plan| plan.notes.clone()).unwrap_or_default(),
@@ -109,6 +112,7 @@ pub async fn fail(ctx: &Context, run: &Run, failure: Failure) -> Result<Outcome>
         reasons: sums.reasons,
         warnings: sums.warnings,
         drift: sums.drift,
+        coerced: sums.coerced,
         ..bare_outcome(ctx, run, plan.as_ref(), Status::Failed, Some(failure))
     };
     settle(ctx, outcome, &records).await

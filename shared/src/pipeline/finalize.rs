@@ -90,6 +90,7 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
                 reasons: sums.reasons,
                 warnings: sums.warnings,
                 drift: sums.drift,
+                coerced: sums.coerced,
                 parts,
                 quarantine,
                 ..bare_outcome(ctx, &plan.run, Some(&plan), Status::Complete, None)
@@ -194,6 +195,7 @@ async fn fail_showing(
         reasons: sums.reasons,
         warnings: sums.warnings,
         drift: sums.drift,
+        coerced: sums.coerced,
         quarantine: shown.into_iter().flatten().collect(),
         ..bare_outcome(ctx, &plan.run, Some(plan), Status::Failed, Some(failure))
     };

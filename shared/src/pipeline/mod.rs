@@ -20,6 +20,8 @@ pub mod embedded;
 #[cfg(feature = "process")]
 pub mod formats;
 #[cfg(feature = "process")]
+mod partitions;
+#[cfg(feature = "process")]
 mod slice;
 
 #[cfg(test)]

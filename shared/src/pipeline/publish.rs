@@ -3,6 +3,8 @@
 //! The order is the protocol: the pointer is read before the source is looked up, and no upload is completed unless the
 //! claim was held after its slice's record was read.
 
+use std::collections::HashSet;
+
 use futures::FutureExt;
 
 use super::Context;
@@ -162,7 +164,7 @@ pub(super) async fn complete_all(ctx: &Context, records: &[Stamped<SliceRecord>]
     if !gone.is_empty() {
         return Ok(Completed::SomeGone(gone));
     }
-    let quarantined: Vec<&str> = records
+    let quarantined: HashSet<&str> = records
         .iter()
         .filter_map(|record| match &record.value.result {
             SliceResult::Done(done) => Some(done.quarantine.iter().map(|part| part.upload.key.as_str())),
@@ -171,7 +173,7 @@ pub(super) async fn complete_all(ctx: &Context, records: &[Stamped<SliceRecord>]
         .flatten()
         .collect();
     let visible = completions.into_iter().filter_map(|(_, visible)| visible);
-    let (quarantine, parts) = visible.partition(|visible: &Visible| quarantined.contains(&visible.key.as_str()));
+    let (quarantine, parts) = visible.partition(|visible: &Visible| quarantined.contains(visible.key.as_str()));
     Ok(Completed::All { parts, quarantine })
 }
 

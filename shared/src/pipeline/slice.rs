@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 
 use super::Context;
+use super::partitions::Output;
 use super::publish::ATTEMPT;
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
@@ -58,7 +59,7 @@ struct Work<'a> {
     options: PartOptions,
     cleaner: Cleaner,
     reader: SliceReader,
-    part: PartWriter,
+    output: Output<'a>,
     /// Begun with the first row that is set aside: most slices have none.
     quarantine: Option<PartWriter>,
     done: SliceDone,
@@ -74,7 +75,7 @@ impl<'a> Work<'a> {
         let dataset = ctx.config(&plan.run.config).await?;
         let file = source_file(ctx.stores.as_ref(), &plan.run.source).await?;
         let footer = Footer::read(&file).await?;
-        let cleaner = Cleaner::new(&dataset, &footer.schema, &file.uri())?;
+        let cleaner = Cleaner::new(&dataset, &footer.schema, &file.uri())?.of_run(&plan.run.run_id);
         let options = PartOptions {
             compression: codec(&dataset, &footer)?,
             metadata: footer_metadata(plan, slice),
@@ -82,11 +83,13 @@ impl<'a> Work<'a> {
         };
         let reader =
             SliceReader::open(&file, &footer, plan.pages.as_ref(), slice.rows.clone(), &ReadOptions::default()).await?;
-        let upload = begin_upload(ctx, keys::part(&plan.parts_folder, index), attempt).await?;
-        let part = PartWriter::begin(Arc::clone(cleaner.output_schema()), options.clone(), upload);
-        let done =
-            SliceDone { drift: cleaner.drift().iter().map(ToString::to_string).collect(), ..SliceDone::default() };
-        Ok(Self { ctx, plan, slice, attempt, options, cleaner, reader, part, quarantine: None, done })
+        let output = Output::begin(ctx, plan, slice, &dataset, &cleaner, &options, attempt).await?;
+        let done = SliceDone {
+            drift: cleaner.drift().iter().map(ToString::to_string).collect(),
+            coerced: cleaner.coercions().to_vec(),
+            ..SliceDone::default()
+        };
+        Ok(Self { ctx, plan, slice, attempt, options, cleaner, reader, output, quarantine: None, done })
     }
 
     /// Reads every row of the slice, window by window: one output row group is one window of source rows, less those
@@ -111,7 +114,7 @@ impl<'a> Work<'a> {
                 self.batch(&batch.slice(0, here), row).await?;
                 row += here as u64;
             }
-            self.part.end_row_group().await?;
+            self.output.end_row_group().await?;
         }
         // Past the last row the reader tells whether the file really ends there.
         match self.reader.next().await? {
@@ -121,15 +124,20 @@ impl<'a> Work<'a> {
     }
 
     async fn batch(&mut self, batch: &RecordBatch, first_row: u64) -> Result<()> {
-        let Cleaned { kept, quarantined, counts, reasons, warnings } = self.cleaner.clean(batch, first_row)?;
+        let cleaned = self.cleaner.clean(batch, first_row)?;
+        let Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced } = cleaned;
         self.done.rows += counts;
         for (sums, counts) in [(&mut self.done.reasons, reasons), (&mut self.done.warnings, warnings)] {
             for (name, count) in counts {
                 *sums.entry(name).or_default() += count;
             }
         }
+        for (sum, rows) in self.done.coerced.iter_mut().zip(coerced) {
+            sum.rows += rows.rows;
+            sum.unfit += rows.unfit;
+        }
         if kept.num_rows() > 0 {
-            self.part.write(kept).await?;
+            self.output.write(kept, &partitions).await?;
         }
         if let Some(rows) = quarantined {
             if self.quarantine.is_none() {
@@ -149,8 +157,8 @@ impl<'a> Work<'a> {
     }
 
     async fn finish(mut self) -> Result<SliceDone> {
-        let part = match self.part.finish().await {
-            Ok(part) => part,
+        let parts = match self.output.finish().await {
+            Ok(parts) => parts,
             Err(error) => {
                 if let Some(quarantine) = self.quarantine {
                     quarantine.abort().await;
@@ -158,7 +166,7 @@ impl<'a> Work<'a> {
                 return Err(error);
             }
         };
-        self.done.parts.push(pending_part(part));
+        self.done.parts.extend(parts.into_iter().map(pending_part));
         if let Some(quarantine) = self.quarantine {
             match quarantine.finish().await {
                 Ok(part) => self.done.quarantine.push(pending_part(part)),
@@ -172,7 +180,7 @@ impl<'a> Work<'a> {
     }
 
     async fn abort(self) {
-        self.part.abort().await;
+        self.output.abort().await;
         if let Some(quarantine) = self.quarantine {
             quarantine.abort().await;
         }
@@ -180,9 +188,19 @@ impl<'a> Work<'a> {
 }
 
 async fn begin_upload(ctx: &Context, key: String, attempt: &str) -> Result<DeferredUpload> {
+    begin_upload_with(ctx, key, attempt, UploadOptions::default()).await
+}
+
+/// Begins an upload that tells which attempt made it.
+pub(super) async fn begin_upload_with(
+    ctx: &Context,
+    key: String,
+    attempt: &str,
+    options: UploadOptions,
+) -> Result<DeferredUpload> {
     let metadata = BTreeMap::from([(ATTEMPT.to_owned(), attempt.to_owned())]);
     let sink = Arc::clone(ctx.ledger.sink());
-    DeferredUpload::begin(sink, key, attempt, &metadata, UploadOptions::default()).await
+    DeferredUpload::begin(sink, key, attempt, &metadata, options).await
 }
 
 fn pending_part(part: FinishedPart) -> PendingPart {

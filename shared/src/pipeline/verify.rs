@@ -2,6 +2,9 @@
 
 use crate::ledger::{Failure, Plan, RowCounts, SliceRecord, SliceResult};
 
+/// Parts of one run: a manifest of more would be larger than what is read of a ledger object.
+const MAX_PARTS: usize = 100_000;
+
 /// What the records say.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -20,6 +23,7 @@ pub fn verify<'a>(plan: &Plan, records: impl Iterator<Item = &'a SliceRecord>, m
     let mut recorded = vec![false; plan.slices.len()];
     let mut sum = RowCounts::default();
     let mut failed: Option<(u32, &Failure)> = None;
+    let mut parts = 0;
     for record in records {
         let index = usize::try_from(record.slice).unwrap_or(usize::MAX);
         let (Some(seen), Some(slice)) = (recorded.get_mut(index), plan.slices.get(index)) else {
@@ -48,6 +52,7 @@ pub fn verify<'a>(plan: &Plan, records: impl Iterator<Item = &'a SliceRecord>, m
                         done.rows
                     ));
                 }
+                parts += done.parts.len();
                 sum += done.rows;
             }
         }
@@ -61,6 +66,13 @@ pub fn verify<'a>(plan: &Plan, records: impl Iterator<Item = &'a SliceRecord>, m
     }
     if sum.read != plan.rows {
         return conservation(format!("the source has {} rows, and the slices read {}", plan.rows, sum.read));
+    }
+    if parts > MAX_PARTS {
+        let message = format!(
+            "the run made {parts} parts, above the limit of {MAX_PARTS}: partition by fewer values, or raise \
+             output.slice_row_groups"
+        );
+        return Verdict::Failed(Failure { kind: "limit".into(), message });
     }
     if exceeds(sum.quarantined, sum.read, max_quarantined) {
         let message = format!(

@@ -3,14 +3,20 @@
 #[cfg(feature = "process")]
 mod encoder;
 #[cfg(feature = "process")]
+pub mod hive;
+#[cfg(feature = "process")]
 mod part;
 mod pending;
 #[cfg(all(test, feature = "process"))]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_wrap)]
 mod tests;
+#[cfg(feature = "process")]
+mod turns;
 mod upload;
 
 #[cfg(feature = "process")]
 pub use part::{FinishedPart, PartOptions, PartStats, PartWriter};
 pub use pending::PendingUpload;
+#[cfg(feature = "process")]
+pub use turns::TurnWriter;
 pub use upload::{DeferredUpload, UploadOptions};

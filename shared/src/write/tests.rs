@@ -112,6 +112,32 @@ async fn the_bytes_of_a_part_do_not_depend_on_threads_or_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_written_in_turns_has_the_bytes_of_one_written_at_once() {
+    let rows = rows(80_000, true);
+    let (wanted, stats) = part(&rows, &[32_768], 30_000, 1).await;
+    let storage = storage();
+    let mut writer = TurnWriter::begin(rows.schema(), options(2), upload(&storage, 100_000).await);
+    for start in [0, 30_000, 60_000] {
+        let end = (start + 30_000).min(80_000);
+        let pieces = (start..end).step_by(7_000).map(|at| rows.slice(at, 7_000.min(end - at)));
+        writer.row_group(pieces.collect()).await.unwrap();
+    }
+    let finished = writer.finish().await.unwrap();
+    assert_eq!(finished.stats, stats);
+    assert!(complete(&storage, &finished.upload).await == wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_fails_ends_the_part_and_aborts_its_upload() {
+    let storage = storage();
+    let mut writer = TurnWriter::begin(rows(0, true).schema(), options(1), upload(&storage, 1000).await);
+    assert!(writer.row_group(vec![rows(10, false)]).await.is_err());
+    let error = writer.finish().await.unwrap_err();
+    assert!(error.to_string().contains("the part has ended before"), "{error}");
+    assert!(storage.open_uploads().is_empty() && storage.objects().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_part_has_page_indexes_statistics_its_codec_and_its_metadata() {
     let (bytes, _) = part(&rows(50_000, false), &[10_000], 50_000, 1).await;
     let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);

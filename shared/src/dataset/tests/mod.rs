@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
 mod folders;
+mod layout;
 mod overlaps;
 mod parsing;
 mod places;

@@ -4,6 +4,9 @@ mod deadline;
 mod fixture;
 mod heal;
 mod open;
+#[cfg(feature = "process")]
+#[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+mod partitions;
 mod publish;
 mod races;
 mod simulation;

@@ -81,7 +81,7 @@ impl Footer {
     }
 }
 
-async fn footer_bytes(source: &SourceFile, limits: &FooterLimits) -> Result<Bytes> {
+pub(super) async fn footer_bytes(source: &SourceFile, limits: &FooterLimits) -> Result<Bytes> {
     if source.size == 0 {
         return Err(source.error("empty file: 0 bytes: deliver it again"));
     }
@@ -126,7 +126,7 @@ async fn footer_bytes(source: &SourceFile, limits: &FooterLimits) -> Result<Byte
     }
 }
 
-fn parse(source: &SourceFile, bytes: &Bytes, limits: &FooterLimits) -> Result<Footer> {
+pub(super) fn parse(source: &SourceFile, bytes: &Bytes, limits: &FooterLimits) -> Result<Footer> {
     let damaged = |problem: &dyn std::fmt::Display| {
         source.error(format!("the footer cannot be read: {problem}: the file is damaged, deliver it again"))
     };

@@ -8,6 +8,7 @@ mod blocks;
 mod columns;
 mod delta;
 mod footer;
+mod nulls;
 mod pages;
 mod schema;
 mod slice;

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod damaged;
+mod nulls;
 mod ranges;
 mod slices;
 

@@ -1,0 +1,79 @@
+//! A contract that every file fulfils, as TOML to paste into a dataset's file.
+
+use arrow::datatypes::DataType;
+use rowmill::clean::{declared, validate};
+use rowmill::dataset::{ColumnType, Dataset};
+
+use super::drift::Column;
+use crate::fault::Fault;
+
+/// What a dataset's file needs besides.
+const REST: &str = "name = \"proposed\"\n[source]\nformat = \"parquet\"\n[output]\nprefix = \"proposed/\"\n";
+
+/// The proposal.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The `[schema]` table.
+    pub contract: String,
+    /// What a person should know of it.
+    pub notes: Vec<String>,
+}
+
+/// Proposes a contract for these columns. What it cannot hold (nested columns, columns without a common type, names that a
+/// contract cannot have) is left to `extra_columns = "keep"`, and told.
+pub fn propose(columns: &[Column]) -> Result<Proposal, Fault> {
+    let mut lines = Vec::new();
+    let mut notes = Vec::new();
+    for column in columns {
+        match line(column) {
+            Ok(line) if accepted(&table(std::slice::from_ref(&line))).is_ok() => {
+                lines.push(line);
+                notes.extend(column.notes.iter().map(|note| format!("{}: {note}", column.name)));
+            }
+            Ok(_) => notes.push(format!("{:?}: left out: a contract takes no such name", column.name)),
+            Err(why) => notes.push(format!("{}: left out: {why}", column.name)),
+        }
+    }
+    let contract = table(&lines);
+    accepted(&contract)
+        .map_err(|error| Fault::failed(format!("the contract proposed is wrong: {error}: report this")))?;
+    Ok(Proposal { contract, notes })
+}
+
+/// What makes sure that the proposal can be pasted.
+fn accepted(contract: &str) -> rowmill::Result<()> {
+    validate(&Dataset::parse(&format!("{REST}{contract}"), "proposed.toml")?)
+}
+
+fn table(lines: &[String]) -> String {
+    let mut text = "[schema]\nextra_columns = \"keep\"\ncolumns = [\n".to_owned();
+    for line in lines {
+        text.push_str(&format!("  {line},\n"));
+    }
+    text.push_str("]\n");
+    text
+}
+
+fn line(column: &Column) -> Result<String, String> {
+    if let Some(file) = column.ambiguous_in.first() {
+        return Err(format!("{file} has several columns of this name but for case"));
+    }
+    let Some(widest) = &column.widest else { return Err(column.notes.join("; ")) };
+    let column_type = match declared(widest) {
+        Some(ColumnType::Null) => return Err("it is null in every file, so that nothing tells its type".to_owned()),
+        Some(column_type) => column_type,
+        None => return Err(format!("a contract takes no {}", crate::types::type_name(widest))),
+    };
+    // What JSON escapes, TOML reads.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut line = format!("{{ name = {}, type = {}", quoted(&column.name), quoted(&column_type.to_string()));
+    if column.never_null && widest != &DataType::Null {
+        line.push_str(", nullable = false");
+    }
+    if !column.aliases.is_empty() {
+        let aliases: Vec<String> = column.aliases.iter().map(|alias| quoted(alias)).collect();
+        line.push_str(&format!(", aliases = [{}]", aliases.join(", ")));
+    }
+    line.push_str(" }");
+    Ok(line)
+}
