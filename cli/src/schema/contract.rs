@@ -23,17 +23,23 @@ pub struct Proposal {
 /// contract cannot have) is left to `extra_columns = "keep"`, and told.
 pub fn propose(columns: &[Column]) -> Result<Proposal, Fault> {
     let mut lines = Vec::new();
-    let mut notes = Vec::new();
+    // What is told, and of which columns.
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    let mut tell = |what: String, name: String| match told.iter_mut().find(|(known, _)| *known == what) {
+        Some((_, names)) => names.push(name),
+        None => told.push((what, vec![name])),
+    };
     for column in columns {
         match line(column) {
             Ok(line) if accepted(&table(std::slice::from_ref(&line))).is_ok() => {
                 lines.push(line);
-                notes.extend(column.notes.iter().map(|note| format!("{}: {note}", column.name)));
+                column.notes.iter().for_each(|note| tell(note.clone(), column.name.clone()));
             }
-            Ok(_) => notes.push(format!("{:?}: left out: a contract takes no such name", column.name)),
-            Err(why) => notes.push(format!("{}: left out: {why}", column.name)),
+            Ok(_) => tell("left out: a contract takes no such name".to_owned(), format!("{:?}", column.name)),
+            Err(why) => tell(format!("left out: {why}"), column.name.clone()),
         }
     }
+    let notes = told.into_iter().map(|(what, names)| format!("{}: {what}", names.join(", "))).collect();
     let contract = table(&lines);
     accepted(&contract)
         .map_err(|error| Fault::failed(format!("the contract proposed is wrong: {error}: report this")))?;

@@ -29,7 +29,8 @@ fn months() -> Vec<Sample> {
     use DataType::{Float64, Int32, Int64, LargeUtf8, Null, Timestamp, Utf8};
     let time = Timestamp(TimeUnit::Microsecond, None);
     let month = |name, text: DataType, id: DataType, fee: (&'static str, DataType, Option<u64>)| {
-        file(name, &[("base", text, Some(0)), ("pickup", time.clone(), Some(0)), ("zone", id, Some(3)), fee])
+        let text = |column| (column, text.clone(), Some(0));
+        file(name, &[text("base"), ("pickup", time.clone(), Some(0)), ("zone", id, Some(3)), fee, text("note")])
     };
     let mut months = vec![
         month("2019-02", Utf8, Int64, ("airport_fee", Null, Some(1_000))),
@@ -45,25 +46,28 @@ fn months() -> Vec<Sample> {
 #[test]
 fn the_table_tells_each_column_that_changed_and_since_when() {
     let shown = text::text(&document(&months()));
-    let expected = r#"5 files, 5,000 rows, 5 columns
+    let expected = r#"5 files, 5,000 rows, 6 columns
 files are named by what stands for * in s3://b/trips/fhvhv_tripdata_*.parquet
 
 files  from     to        rows  columns
-    2  2019-02  2019-03  2,000        4
-    1  2020-01  2020-01  1,000        4
-    1  2023-01  2023-01  1,000        4
-    1  2025-01  2025-01  1,000        5
+    2  2019-02  2019-03  2,000        5
+    1  2020-01           1,000        5
+    1  2023-01           1,000        5
+    1  2025-01           1,000        6
 
-4 columns drifted
+5 columns drifted
 column       fits all  from     files  type                    nulls
 base         string    2019-02      3  string                      0
-                       2023-01      2  large_string                0
+note                   2023-01      2  large_string                0
+
 zone         int64     2019-02      3  int64                   0.3 %
                        2023-01      2  int32                   0.3 %
+
 airport_fee  float64   2019-02      2  null                      all
                        2020-01      1  float64                 1.0 %
                        2023-01      1  float64 as Airport_fee      0
                        2025-01      1  float64                     0
+
 cbd fee      float64   2019-02      4  missing
                        2025-01      1  float64
 
@@ -80,6 +84,7 @@ columns = [
   { name = "pickup", type = "timestamp(us)", nullable = false },
   { name = "zone", type = "int64" },
   { name = "airport_fee", type = "float64", aliases = ["Airport_fee"] },
+  { name = "note", type = "string", nullable = false },
   { name = "cbd fee", type = "float64" },
 ]
 "#;

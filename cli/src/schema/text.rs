@@ -71,17 +71,17 @@ fn runs(layouts: &[Layout], labels: &Labels) -> String {
         table.row([
             length(layout.files),
             labels.of_uri(&layout.first),
-            labels.of_uri(&layout.last),
+            if layout.files > 1 { labels.of_uri(&layout.last) } else { String::new() },
             layout.rows.map_or_else(String::new, count),
             length(layout.columns),
         ]);
     }
     let rest = layouts.len().saturating_sub(MAX_LAYOUTS);
-    let more = if rest > 0 { format!("… and {} changes more\n", length(rest)) } else { String::new() };
+    let more = if rest > 0 { format!("… and {} more\n", length(rest)) } else { String::new() };
     format!("{}{more}", table.text(""))
 }
 
-/// Columns that changed: a line for each change.
+/// Columns that changed, those that changed alike together: a line for each change, and beside it the columns.
 fn drifted(columns: &[&Column], labels: &Labels) -> String {
     let mut table = Table::new(&[
         ("column", Align::Left),
@@ -91,26 +91,39 @@ fn drifted(columns: &[&Column], labels: &Labels) -> String {
         ("type", Align::Left),
         ("nulls", Align::Right),
     ]);
+    let mut groups: Vec<(Vec<[String; 4]>, String, Vec<&str>)> = Vec::new();
     for column in columns {
-        let often = column.spans.len() > MAX_SPANS;
-        let spans = if often { by_kind(&column.spans) } else { column.spans.clone() };
-        for (place, span) in spans.iter().enumerate() {
-            let (name, fits) = match place {
-                0 => (column.name.clone(), column.widest.as_ref().map_or_else(|| "nothing".to_owned(), type_name)),
-                _ => (String::new(), String::new()),
-            };
-            let on_and_off = if often { ", on and off" } else { "" };
-            table.row([
-                name,
-                fits,
-                labels.of_uri(&span.first),
-                length(span.files),
-                what(column, span) + on_and_off,
-                nulls(span.nulls, span.rows),
-            ]);
+        let changes = changes(column, labels);
+        let fits = column.widest.as_ref().map_or_else(|| "nothing".to_owned(), type_name);
+        match groups.iter_mut().find(|(known, common, _)| *known == changes && *common == fits) {
+            Some((_, _, names)) => names.push(&column.name),
+            None => groups.push((changes, fits, vec![&column.name])),
+        }
+    }
+    for (nth, (changes, fits, names)) in groups.iter().enumerate() {
+        if nth > 0 {
+            table.row([]);
+        }
+        for line in 0..changes.len().max(names.len()) {
+            let name = names.get(line).map_or_else(String::new, |name| (*name).to_owned());
+            let fits = if line == 0 { fits.clone() } else { String::new() };
+            let change = changes.get(line).cloned().unwrap_or_default();
+            table.row([name, fits].into_iter().chain(change));
         }
     }
     table.text("")
+}
+
+/// What a column was: since which file, in how many, as what, with which nulls.
+fn changes(column: &Column, labels: &Labels) -> Vec<[String; 4]> {
+    let often = column.spans.len() > MAX_SPANS;
+    let spans = if often { by_kind(&column.spans) } else { column.spans.clone() };
+    let on_and_off = if often { ", on and off" } else { "" };
+    let change = |span: &Span| {
+        let nulls = nulls(span.nulls, span.rows);
+        [labels.of_uri(&span.first), length(span.files), what(column, span) + on_and_off, nulls]
+    };
+    spans.iter().map(change).collect()
 }
 
 /// What a column was, each kind once, with all of its files.

@@ -103,7 +103,14 @@ async fn upload_slice(
         (_, chance) => chance,
     };
     let kept = read - quarantined;
-    let part = upload(ctx, keys::part(&plan.parts_folder, index), run_id, attempt, kept, begun).await?;
+    let mut parts = vec![upload(ctx, keys::part(&plan.parts_folder, index), run_id, attempt, kept, begun).await?];
+    // Some runs partition: then a slice has several parts, and which they are is not told by its index.
+    for partition in 0..chosen(&format!("{index} of {run_id}"), 3).min(kept - 1) {
+        let day = chosen(&format!("{partition} {run_id}"), 4);
+        let key = keys::partition_part("trips/", &format!("level={partition}/day={day}/"), "a.parquet", index);
+        parts.push(upload(ctx, key, run_id, attempt, 1, begun).await?);
+        parts[0].rows -= 1;
+    }
     let mut quarantine = Vec::new();
     if quarantined > 0 {
         let key = keys::part(&plan.quarantine_folder, index);
@@ -111,7 +118,7 @@ async fn upload_slice(
     }
     read_source(ctx, &plan.run).await?;
     let rows = RowCounts { read, kept, quarantined, filtered: 0, written: kept };
-    Ok(SliceDone { rows, parts: vec![part], quarantine, ..SliceDone::default() })
+    Ok(SliceDone { rows, parts, quarantine, ..SliceDone::default() })
 }
 
 /// An object in two parts, which names its run and its key.
