@@ -48,8 +48,10 @@ pub fn widest(left: &DataType, right: &DataType) -> Option<Widest> {
         (Null, _) => plain(whole_type(right)),
         (_, Null) => plain(whole_type(left)),
         (Boolean, number) | (number, Boolean) if number.is_integer() || number.is_floating() => plain(number.clone()),
-        (Date32, Timestamp(_, None)) => plain(b),
-        (Timestamp(_, None), Date32) => plain(a),
+        (Date32, Timestamp(unit, None)) | (Timestamp(unit, None), Date32) => Some(Widest {
+            data_type: Timestamp(*unit, None),
+            note: (*unit == TimeUnit::Nanosecond).then_some(NANOSECONDS),
+        }),
         (Timestamp(one, zone), Timestamp(other, other_zone)) => Some(instants(*one, zone, *other, other_zone)),
         (Time32(one) | Time64(one), Time32(other) | Time64(other)) => plain(match finer(*one, *other) {
             unit @ (TimeUnit::Second | TimeUnit::Millisecond) => Time32(unit),
