@@ -2,6 +2,8 @@
 
 pub mod conformance;
 pub mod embedded;
+pub mod fhvhv;
 pub mod months;
+pub mod random;
 pub mod stack;
 pub mod trips;
