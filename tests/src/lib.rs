@@ -4,6 +4,8 @@ pub mod command;
 pub mod conformance;
 pub mod embedded;
 pub mod faults;
+pub mod fhvhv;
 pub mod months;
+pub mod random;
 pub mod stack;
 pub mod trips;

@@ -34,6 +34,10 @@ pub struct ColumnPages {
     /// Rows of the pages as runs: `[pages, rows of each]`.
     #[serde(rename = "r")]
     pub rows: Vec<[u64; 2]>,
+    /// From this page on, by its place in the list, no page uses the dictionary: who reads those only needs none.
+    /// `None` where that is not known.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub plain_from: Option<u32>,
 }
 
 /// One data page.
@@ -107,9 +111,9 @@ mod tests {
 
     #[test]
     fn runs_that_do_not_match_the_sizes_are_no_pages() {
-        let column = ColumnPages { offset: 4, sizes: vec![10, 10], rows: vec![[1, 5]] };
+        let column = ColumnPages { offset: 4, sizes: vec![10, 10], rows: vec![[1, 5]], plain_from: None };
         assert_eq!(column.pages(), None);
-        let column = ColumnPages { offset: 4, sizes: vec![10], rows: vec![[2, 5]] };
+        let column = ColumnPages { offset: 4, sizes: vec![10], rows: vec![[2, 5]], plain_from: None };
         assert_eq!(column.pages(), None);
     }
 

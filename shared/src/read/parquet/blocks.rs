@@ -20,6 +20,9 @@ use crate::{Error, Result};
 const BLOCK_BYTES: u64 = 16 << 20;
 /// Ranges this near are read at once: the bytes between cost less than another request.
 const GAP_BYTES: u64 = 64 << 10;
+/// Of the bytes wanted, one in so many may be read in vain, between such ranges; or so many whatever is wanted.
+const GAP_SHARE: u64 = 100;
+const FREE_GAP_BYTES: u64 = 16 << 10;
 /// Pieces are fetched in windows of rows; the first are small, so that decoding starts early.
 const FIRST_WINDOW_BYTES: u64 = 8 << 20;
 const LAST_WINDOW_BYTES: u64 = 32 << 20;
@@ -53,33 +56,39 @@ pub(super) fn plan(mut pieces: Vec<Piece>) -> BlockPlan {
     let mut plan = BlockPlan::default();
     let (mut window_bytes, mut window) = (FIRST_WINDOW_BYTES, Vec::new());
     let mut filled = 0;
+    let wanted: u64 = pieces.iter().map(|piece| piece.bytes.end - piece.bytes.start).sum();
+    let mut spare = (wanted / GAP_SHARE).max(FREE_GAP_BYTES);
     for piece in pieces {
         filled += piece.bytes.end - piece.bytes.start;
         window.push(piece);
         if filled >= window_bytes {
-            merge(&mut plan, std::mem::take(&mut window));
+            merge(&mut plan, std::mem::take(&mut window), &mut spare);
             filled = 0;
             window_bytes = (window_bytes * 2).min(LAST_WINDOW_BYTES);
         }
     }
-    merge(&mut plan, window);
+    merge(&mut plan, window, &mut spare);
     for pieces in plan.chunks.values_mut() {
         pieces.sort_by_key(|(bytes, _)| bytes.start);
     }
     plan
 }
 
-fn merge(plan: &mut BlockPlan, mut window: Vec<Piece>) {
+/// Merges the pieces of one window; `spare` is how many bytes may still be read in vain.
+fn merge(plan: &mut BlockPlan, mut window: Vec<Piece>, spare: &mut u64) {
     window.sort_by_key(|piece| piece.bytes.start);
     let first = plan.blocks.len();
     for piece in window {
+        let gap = |block: &Range<u64>| piece.bytes.start.saturating_sub(block.end);
         let joins = |block: &&mut Range<u64>| {
-            piece.bytes.start <= block.end.saturating_add(GAP_BYTES)
-                && piece.bytes.end.saturating_sub(block.start) <= BLOCK_BYTES
+            gap(block) <= GAP_BYTES.min(*spare) && piece.bytes.end.saturating_sub(block.start) <= BLOCK_BYTES
         };
         let open = if plan.blocks.len() > first { plan.blocks.last_mut() } else { None };
         match open.filter(joins) {
-            Some(block) => block.end = block.end.max(piece.bytes.end),
+            Some(block) => {
+                *spare = spare.saturating_sub(gap(block));
+                block.end = block.end.max(piece.bytes.end);
+            }
             None => plan.blocks.push(piece.bytes.clone()),
         }
         plan.chunks.entry(piece.chunk).or_default().push((piece.bytes, plan.blocks.len().saturating_sub(1)));

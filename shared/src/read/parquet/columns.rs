@@ -8,13 +8,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use parquet::arrow::arrow_reader::RowGroups;
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::blocks::{Blocks, Placed};
 use super::delta;
-use super::pages::KnownPages;
+use super::pages::{KnownPages, Locations};
 use super::thrift::{self, PageKind, Problem};
 
 /// Pages that claim to become larger are refused.
@@ -93,10 +93,30 @@ impl Chunks {
             }),
         };
         let rows = usize::try_from(group.num_rows())?;
+        let chunk_without = without_dictionary(chunk, locations, &bytes)?;
+        let chunk = chunk_without.as_ref().unwrap_or(chunk);
         let locations = locations.map(|locations| locations.as_ref().clone());
         let inner = SerializedPageReader::new(Arc::new(bytes), chunk, rows, locations).map_err(at(&place))?;
         Ok(Box::new(NamedPages { inner, place, column: chunk.column_descr_ptr() }))
     }
+}
+
+/// The chunk as if it had no dictionary, where its dictionary is not among what is read: no page that is read uses it.
+fn without_dictionary(
+    chunk: &ColumnChunkMetaData,
+    locations: Option<&Locations>,
+    bytes: &ColumnBytes,
+) -> Result<Option<ColumnChunkMetaData>> {
+    let (start, length) = chunk.byte_range();
+    let read_from = lock(&bytes.state).pieces.front().map(|(range, _)| range.start);
+    let first = locations.and_then(|locations| locations.first()).map(|page| page.offset);
+    let (Some(read_from), Some(first)) = (read_from, first) else { return Ok(None) };
+    let dictionary_bytes = u64::try_from(first)?.saturating_sub(start);
+    if dictionary_bytes == 0 || read_from == start {
+        return Ok(None);
+    }
+    let rest = chunk.clone().into_builder().set_dictionary_page_offset(None).set_data_page_offset(first);
+    rest.set_total_compressed_size(i64::try_from(length.saturating_sub(dictionary_bytes))?).build().map(Some)
 }
 
 impl Iterator for Chunks {

@@ -23,12 +23,19 @@ pub(super) type Locations = Arc<Vec<PageLocation>>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct KnownPages {
     groups: BTreeMap<usize, Vec<Option<Locations>>>,
+    /// By row group and leaf column, the row from which on no page uses the dictionary.
+    plain_from: BTreeMap<(usize, usize), u64>,
 }
 
 impl KnownPages {
     /// The locations of one column chunk, where they are known.
     pub fn column(&self, group: usize, column: usize) -> Option<&Locations> {
         self.groups.get(&group)?.get(column)?.as_ref()
+    }
+
+    /// Whether the rows from `first_row` of the row group on may need the column's dictionary.
+    pub fn needs_dictionary(&self, group: usize, column: usize, first_row: u64) -> bool {
+        self.plain_from.get(&(group, column)).is_none_or(|plain| first_row < *plain)
     }
 
     /// Finds the pages of `groups`: the file's own offset index where it has one that holds together, else `planned`.
@@ -45,7 +52,14 @@ impl KnownPages {
                 Some(range) if range.end <= source.size && range.end - range.start <= MAX_INDEX_BYTES => {
                     from_index(source, group, range).await?
                 }
-                _ => from_plan(index, group, planned),
+                _ => {
+                    let columns = from_plan(index, group, planned);
+                    for (column, locations) in columns.iter().enumerate() {
+                        let row = locations.as_ref().and_then(|pages| plain_row(index, column, pages, planned));
+                        known.plain_from.extend(row.map(|row| ((index, column), row)));
+                    }
+                    columns
+                }
             };
             known.groups.insert(index, columns);
         }
@@ -112,6 +126,14 @@ fn from_plan(index: usize, group: &RowGroupMetaData, planned: Option<&PageMap>) 
         checked(located.collect::<Option<Vec<_>>>()?, column, group.num_rows())
     };
     group.columns().iter().enumerate().map(locations).collect()
+}
+
+/// The first row of the pages that use no dictionary, where the plan knows and there are any.
+fn plain_row(index: usize, column: usize, pages: &Locations, planned: Option<&PageMap>) -> Option<u64> {
+    let group = planned?.row_groups.get(&u32::try_from(index).ok()?)?;
+    let plain_from = group.columns.get(&u32::try_from(column).ok()?)?.plain_from?;
+    let first = pages.get(usize::try_from(plain_from).ok()?)?;
+    u64::try_from(first.first_row_index).ok()
 }
 
 /// The locations, where they hold together: inside their chunk, in order, from row 0, not beyond the last.

@@ -199,7 +199,9 @@ fn pieces(footer: &Footer, groups: &[Covered], known: &KnownPages) -> Vec<Piece>
                 Some(locations) => {
                     let number = |value: i64| u64::try_from(value).unwrap_or(0);
                     let dictionary_end = locations.first().map_or(start, |page| number(page.offset));
-                    add(start..dictionary_end, 0);
+                    if known.needs_dictionary(covered.index, column, covered.rows.start) {
+                        add(start..dictionary_end, 0);
+                    }
                     let ends = locations.iter().skip(1).map(|page| number(page.first_row_index));
                     for (page, end) in locations.iter().zip(ends.chain([covered.total])) {
                         let first = number(page.first_row_index);

@@ -180,6 +180,8 @@ pub(super) enum PageKind {
         values: u64,
         /// Rows, in version 2.
         rows: Option<u64>,
+        /// Whether its values are places in the dictionary.
+        in_dictionary: bool,
     },
     /// A dictionary.
     Dictionary {
@@ -207,26 +209,28 @@ pub(super) struct PageHeader {
 pub(super) fn page_header(bytes: &[u8]) -> Read<PageHeader> {
     let mut input = Compact { rest: bytes };
     let (mut kind, mut uncompressed, mut compressed) = (None, None, None);
-    let (mut values, mut rows, mut entries) = (None, None, None);
+    let (mut values, mut rows, mut entries, mut encoding) = (None, None, None, None);
     input.structure(|input, field| {
         match field.id {
             1 => kind = Some(input.int32(field)?),
             2 => uncompressed = Some(input.int32(field)?),
             3 => compressed = Some(input.int32(field)?),
             5 | 7 | 8 if field.kind == STRUCT => {
-                let (mut first, mut third) = (None, None);
+                let (mut first, mut second, mut third, mut fourth) = (None, None, None, None);
                 let outer = field.id;
                 input.structure(|input, field| {
                     match (outer, field.id) {
                         (_, 1) => first = Some(input.int32(field)?),
+                        (5, 2) => second = Some(input.int32(field)?),
                         (8, 3) => third = Some(input.int32(field)?),
+                        (8, 4) => fourth = Some(input.int32(field)?),
                         _ => return Ok(false),
                     }
                     Ok(true)
                 })?;
                 match outer {
                     7 => entries = first,
-                    _ => (values, rows) = (first, third),
+                    _ => (values, rows, encoding) = (first, third, second.or(fourth)),
                 }
             }
             _ => return Ok(false),
@@ -241,9 +245,11 @@ pub(super) fn page_header(bytes: &[u8]) -> Read<PageHeader> {
         u64::try_from(value.ok_or(Problem::Malformed("a page header without a count"))?)
             .map_err(|_| Problem::Malformed("a page header with a negative count"))
     };
+    // `Encoding.PLAIN_DICTIONARY` and `Encoding.RLE_DICTIONARY`.
+    let in_dictionary = matches!(encoding, Some(2 | 8));
     let kind = match kind.ok_or(Problem::Malformed("a page header without a type"))? {
-        0 => PageKind::Data { values: count(values)?, rows: None },
-        3 => PageKind::Data { values: count(values)?, rows: Some(count(rows)?) },
+        0 => PageKind::Data { values: count(values)?, rows: None, in_dictionary },
+        3 => PageKind::Data { values: count(values)?, rows: Some(count(rows)?), in_dictionary },
         2 => PageKind::Dictionary { values: count(entries)? },
         _ => PageKind::Other,
     };
@@ -387,7 +393,7 @@ mod tests {
             let bytes = header(sizes.0, sizes.1, sizes.2, &noise);
             let found = page_header(&[bytes.as_slice(), &noise].concat()).unwrap();
             prop_assert_eq!(found, PageHeader {
-                kind: PageKind::Data { values: sizes.2 as u64, rows: None },
+                kind: PageKind::Data { values: sizes.2 as u64, rows: None, in_dictionary: false },
                 header_bytes: bytes.len() as u32,
                 compressed_bytes: sizes.1 as u32,
                 uncompressed_bytes: sizes.0 as u32,

@@ -16,14 +16,18 @@ use crate::plan::{ColumnPages, PageMap, Slice};
 use crate::read::SourceFile;
 use crate::{Error, Result};
 
-/// Columns walked at a time.
-const CONCURRENT_COLUMNS: usize = 24;
-/// Read for one header, where pages are large.
-const HEADER_BYTES: u64 = 1 << 10;
-/// Read at a time, where pages are so small that skipping saves less than it costs.
-const RUN_BYTES: u64 = 256 << 10;
-/// Pages below this are small.
-const SMALL_PAGE_BYTES: u64 = 16 << 10;
+/// Columns walked at a time. A header tells where the next one is, so the reads of one column follow one another.
+const CONCURRENT_COLUMNS: usize = 48;
+/// Read for a column's first header.
+const FIRST_HEADER_BYTES: u64 = 1 << 10;
+/// Read for a header, at least; more where the last one was longer.
+const HEADER_BYTES: u64 = 128;
+/// Read at a time, where skipping pages would save less than the requests cost.
+const RUN_BYTES: u64 = 1 << 20;
+/// Pages below this are not skipped.
+const SMALL_PAGE_BYTES: u64 = 1 << 10;
+/// Of the bytes walked over, one in so many may be read for the sake of fewer requests.
+const RUN_SHARE: u64 = 50;
 /// A header is at most this long.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 /// A plan keeps no more pages than this; a file with more is read from its row groups' starts.
@@ -36,10 +40,12 @@ const MAX_PAGES: usize = 1_000_000;
 /// [`Error::Source`] where page headers contradict the footer.
 pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) -> Result<PageMap> {
     let chunks = cut_chunks(footer, slices);
+    let sizes: Vec<u64> = chunks.iter().filter_map(|(_, _, chunk)| Some(chunk_range(chunk)?.1)).collect();
+    let whole_below = whole_below(sizes);
     let walks = chunks.into_iter().map(|(index, column, chunk)| {
         async move {
             let rows = footer.row_groups.get(index).copied().unwrap_or(0);
-            let pages = Walk::new(source, index, chunk, rows).run().await?;
+            let pages = Walk::new(source, index, chunk, rows, whole_below).run().await?;
             Ok::<_, Error>((index, column, pages))
         }
         .boxed()
@@ -59,6 +65,19 @@ pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) 
         map.row_groups.entry(index).or_default().columns.insert(column, pages);
     }
     Ok(map)
+}
+
+/// Chunks of fewer bytes than this are read whole: together no more than the share of all that is spent to save requests.
+fn whole_below(mut sizes: Vec<u64>) -> u64 {
+    sizes.sort_unstable();
+    let mut left = sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size)) / RUN_SHARE;
+    for size in sizes {
+        match left.checked_sub(size) {
+            Some(rest) => left = rest,
+            None => return size,
+        }
+    }
+    u64::MAX
 }
 
 /// What a person should know of a plan with these pages: the columns that slices read from the start of the row group
@@ -103,13 +122,19 @@ struct Walk<'a> {
     group: usize,
     chunk: &'a ColumnChunkMetaData,
     rows: u64,
+    /// Whether the chunk is so small that it is read whole.
+    whole: bool,
     /// The bytes read last and where they start.
     ahead: (u64, Bytes),
+    /// Bytes of the last header.
+    header_bytes: u64,
 }
 
 impl<'a> Walk<'a> {
-    fn new(source: &'a SourceFile, group: usize, chunk: &'a ColumnChunkMetaData, rows: u64) -> Self {
-        Self { source, group, chunk, rows, ahead: (0, Bytes::new()) }
+    fn new(source: &'a SourceFile, group: usize, chunk: &'a ColumnChunkMetaData, rows: u64, whole_below: u64) -> Self {
+        let whole = chunk_range(chunk).is_some_and(|(_, length)| length < whole_below);
+        let header_bytes = FIRST_HEADER_BYTES / 2;
+        Self { source, group, chunk, rows, whole, ahead: (0, Bytes::new()), header_bytes }
     }
 
     /// The data pages, or `None` where their rows cannot be told.
@@ -119,20 +144,25 @@ impl<'a> Walk<'a> {
         let flat = self.chunk.column_descr().max_rep_level() == 0;
         let mut pages = ColumnPages::default();
         let (mut at, mut rows, mut last_size) = (start, 0u64, 0u64);
+        let mut plain_from = Some(0);
         while at < end {
             let header = self.header(at..end, last_size).await?;
+            self.header_bytes = u64::from(header.header_bytes);
             let size = u64::from(header.header_bytes) + u64::from(header.compressed_bytes);
             if size > end - at {
                 return Err(self.damaged(format!("the page at byte {at} reaches beyond its column")));
             }
             match header.kind {
-                PageKind::Data { values, rows: told } => {
+                PageKind::Data { values, rows: told, in_dictionary } => {
                     let Some(page_rows) = told.or(flat.then_some(values)) else { return Ok(None) };
                     let Ok(size) = u32::try_from(size) else { return Ok(None) };
                     if pages.sizes.is_empty() {
                         pages.offset = at;
                     }
                     pages.push(size, page_rows);
+                    if in_dictionary {
+                        plain_from = u32::try_from(pages.sizes.len()).ok();
+                    }
                     rows = rows.saturating_add(page_rows);
                     last_size = u64::from(size);
                 }
@@ -148,13 +178,17 @@ impl<'a> Walk<'a> {
         if rows != self.rows {
             return Err(self.damaged(format!("its pages hold {rows} rows, the footer claims {}", self.rows)));
         }
+        pages.plain_from = plain_from.filter(|place| usize::try_from(*place).is_ok_and(|at| at < pages.sizes.len()));
         Ok((!pages.sizes.is_empty()).then_some(pages))
     }
 
-    /// The page header at the start of `range`, read ahead as far as pages as large as the last are worth it.
+    /// The page header at the start of `range`, read ahead where pages as small as the last are not worth skipping.
     async fn header(&mut self, range: Range<u64>, last_size: u64) -> Result<PageHeader> {
         let small = last_size > 0 && last_size < SMALL_PAGE_BYTES;
-        let mut wanted = if small { RUN_BYTES } else { HEADER_BYTES };
+        let mut wanted = match self.whole || small {
+            true => RUN_BYTES,
+            false => self.header_bytes.saturating_mul(2).max(HEADER_BYTES),
+        };
         loop {
             let here = range.start.checked_sub(self.ahead.0).and_then(|skip| usize::try_from(skip).ok());
             let bytes = here.and_then(|skip| self.ahead.1.get(skip..)).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Which bytes are read.
 
+use arrow::array::StringArray;
+
 use super::*;
 use crate::read::testing::OneFile;
 
@@ -50,6 +52,78 @@ async fn slices_of_one_row_group_read_their_own_pages_only() {
             read += own;
         }
         assert!(read <= source.size * 11 / 10, "{read} of {}", source.size);
+    }
+}
+
+/// A file like a month of trips, at a smaller scale: one row group; times whose dictionary overflows after a few of many
+/// pages, amounts and zones that keep theirs, flags that take next to nothing.
+fn like_trips(rows: usize) -> Bytes {
+    let mixed = |row: usize, salt: usize| (row + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+    let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+    for copy in 0..4 {
+        let times =
+            (0..rows).map(|row| 1_700_000_000_000_000 + (row as i64) * 150_000 + (mixed(row, copy) % 9_000_000) as i64);
+        columns.push((format!("time {copy}"), Arc::new(TimestampMicrosecondArray::from_iter_values(times))));
+        let amounts = (0..rows).map(|row| (mixed(row, copy) % 1_500) as i64);
+        columns.push((format!("amount {copy}"), Arc::new(Int64Array::from_iter_values(amounts))));
+        let zones = (0..rows).map(|row| (mixed(row, copy) % 263) as i64);
+        columns.push((format!("zone {copy}"), Arc::new(Int64Array::from_iter_values(zones))));
+        let flags = (0..rows).map(|row| if mixed(row, copy) % 50 == 0 { "Y" } else { "N" });
+        columns.push((format!("flag {copy}"), Arc::new(StringArray::from_iter_values(flags))));
+    }
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let properties = WriterProperties::builder()
+        .set_data_page_row_count_limit(2_000)
+        .set_write_batch_size(2_000)
+        .set_dictionary_page_size_limit(16 << 10)
+        .set_compression(Compression::SNAPPY)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes.into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_and_walk_together_read_at_most_a_tenth_more_than_the_file() {
+    let (storage, source) = OneFile::new(like_trips(300_000)).source();
+    let footer = Footer::read(&source).await.unwrap();
+    let slices = plan::slices(footer.total_rows, 104_857, 1, 100).unwrap();
+    storage.take_reads();
+    let pages = find_pages(&source, &footer, &slices).await.unwrap();
+    let walked = total(&storage.take_reads());
+    assert!(walked <= source.size * 6 / 100, "{walked} of {}", source.size);
+    let mut read = walked;
+    let mut rows = Vec::new();
+    for slice in &slices {
+        rows.push(read_slice(&source, &footer, Some(&pages), slice, &ReadOptions::default()).await.unwrap());
+        read += total(&storage.take_reads());
+    }
+    assert!(read <= source.size * 11 / 10, "{walked} walked, {read} read of {}", source.size);
+    let whole = Slice { index: 0, rows: 0..footer.total_rows };
+    let wanted = read_slice(&source, &footer, None, &whole, &ReadOptions::default()).await.unwrap();
+    assert_eq!(concat_batches(&footer.schema, &rows).unwrap(), wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dictionary_is_read_by_the_slices_whose_pages_use_it_and_no_others() {
+    let (storage, source) = OneFile::new(like_trips(40_000)).source();
+    let footer = Footer::read(&source).await.unwrap();
+    let slices = plan::slices(footer.total_rows, 10_000, 1, 100).unwrap();
+    let pages = find_pages(&source, &footer, &slices).await.unwrap();
+    let columns = &pages.row_groups[&0].columns;
+    // The times' dictionary overflows on the second page; the amounts' and the flags' never does.
+    assert!(columns[&0].plain_from.is_some_and(|place| place <= 2), "{:?}", columns[&0].plain_from);
+    assert_eq!((columns[&1].plain_from, columns[&3].plain_from), (None, None));
+    for (slice, reads_dictionary) in slices.iter().zip([true, false, false, false]) {
+        storage.take_reads();
+        read_slice(&source, &footer, Some(&pages), slice, &ReadOptions::default()).await.unwrap();
+        let read = storage.take_reads();
+        // The first column's dictionary lies behind `PAR1`.
+        assert_eq!(read.iter().any(|range| range.contains(&4)), reads_dictionary, "slice {}: {read:?}", slice.index);
     }
 }
 

@@ -1,0 +1,158 @@
+//! The benchmark: Rowmill beside its peers.
+//!
+//! `cargo run --release -p rowmill-tests --bin peers -- --rows N --rounds R [--json] [--case NAME] [--peer NAME]`
+//!
+//! It makes its data, installs the peers, runs each program on the same file in turn (A B C, A B C, …), measures whole
+//! processes, and checks that all wrote the same rows. The job is in `jobs/job.py` and `rowmill.toml`.
+
+mod args;
+mod cases;
+mod digest;
+mod growth;
+mod jobs;
+mod measure;
+mod report;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+
+use args::Args;
+use cases::Case;
+use digest::Content;
+use jobs::{Job, Peer};
+use measure::Cost;
+use report::{CaseReport, Entry};
+
+fn main() -> ExitCode {
+    if let Some(code) = measure::wait_if_asked() {
+        return code;
+    }
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all agreed.
+fn run(args: &Args) -> Result<bool> {
+    let work = work_folder()?;
+    let rowmill = jobs::rowmill(args.rowmill.as_deref(), &work)?;
+    if let Some(most) = args.growth {
+        growth::run(&rowmill, &work, most, args)?;
+        return Ok(true);
+    }
+    let wanted = if args.peers.is_empty() { Peer::ALL.to_vec() } else { args.peers.clone() };
+    let wanted = if args.alone { Vec::new() } else { wanted };
+    let (peers, missing) = jobs::peers(&wanted, &args.python, &work);
+    for (name, why) in &missing {
+        eprintln!("missing: {name}: {why}");
+    }
+    let jobs: Vec<Job> = std::iter::once(rowmill).chain(peers).collect();
+    let cases = if args.cases.is_empty() { Case::value_variants().to_vec() } else { args.cases.clone() };
+    let mut reports = Vec::new();
+    for case in cases {
+        let file = case.file(&work.join("data"), args.rows)?;
+        let report = measure_case(case, &file, &jobs, &work, args)?;
+        if !args.json {
+            print!("{}", report.text());
+        }
+        reports.push(report);
+    }
+    let disagreements: Vec<String> = reports.iter().flat_map(CaseReport::disagreements).collect();
+    for disagreement in &disagreements {
+        eprintln!("error: {disagreement}");
+    }
+    if args.json {
+        let document = json!({
+            "rows": args.rows,
+            "rounds": args.rounds,
+            "cores": std::thread::available_parallelism().map_or(1, usize::from),
+            "missing": missing,
+            "disagreements": disagreements,
+            "cases": reports.iter().map(CaseReport::json).collect::<Vec<_>>(),
+        });
+        println!("{document:#}");
+    } else {
+        missing.iter().for_each(|(name, why)| println!("missing: {name}: {why}"));
+    }
+    let failed = reports.iter().any(|report| !report.failed.is_empty());
+    Ok(disagreements.is_empty() && !failed)
+}
+
+/// Below cargo's target directory, so that `cargo clean` removes it all.
+fn work_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let target = program.ancestors().nth(2).context("no target directory above this program")?;
+    Ok(target.join("peers"))
+}
+
+fn measure_case(case: Case, file: &Path, jobs: &[Job], work: &Path, args: &Args) -> Result<CaseReport> {
+    let mut costs: BTreeMap<&str, Vec<Cost>> = BTreeMap::new();
+    let mut contents: BTreeMap<&str, Content> = BTreeMap::new();
+    let mut failed = BTreeMap::new();
+    warm(file)?;
+    for round in 0..args.rounds {
+        for job in jobs {
+            if failed.contains_key(job.name) {
+                continue;
+            }
+            eprintln!("{}, round {} of {}: {}", case.name(), round + 1, args.rounds, job.name);
+            match once(job, file, work, contents.get(job.name)) {
+                Ok((cost, content)) => {
+                    costs.entry(job.name).or_default().push(cost);
+                    contents.entry(job.name).or_insert(content);
+                }
+                Err(error) => drop(failed.insert(job.name, format!("{error:#}"))),
+            }
+        }
+    }
+    if let Some(why) = jobs.first().and_then(|rowmill| failed.get(rowmill.name)) {
+        bail!("{}: {why}", case.name());
+    }
+    let entries = jobs.iter().filter_map(|job| {
+        let content = contents.remove(job.name).filter(|_| !failed.contains_key(job.name))?;
+        Some(Entry { name: job.name, costs: costs.remove(job.name)?, content })
+    });
+    let source_bytes = fs::metadata(file)?.len();
+    let entries = entries.collect();
+    Ok(CaseReport { case: case.name().to_owned(), source_rows: args.rows, source_bytes, entries, failed })
+}
+
+/// One run. What it wrote is read whole once; later runs must have written as many rows in as many bytes.
+fn once(job: &Job, file: &Path, work: &Path, before: Option<&Content>) -> Result<(Cost, Content)> {
+    let output = work.join("output");
+    if output.exists() {
+        fs::remove_dir_all(&output)?;
+    }
+    fs::create_dir_all(&output)?;
+    let cost = measure::measure(&job.command(file, &output), &work.join(format!("{}.log", job.name)))?;
+    let written = job.written(&output);
+    let content = match before {
+        None => digest::content(&written)?,
+        Some(before) => {
+            let (rows, _) = digest::size(&written)?;
+            if rows != before.rows {
+                bail!("{} wrote {rows} rows, and {} the first time", job.name, before.rows);
+            }
+            before.clone()
+        }
+    };
+    fs::remove_dir_all(&output)?;
+    Ok((cost, content))
+}
+
+/// Reads the file once, so that nobody pays for being the first.
+fn warm(file: &Path) -> Result<()> {
+    std::io::copy(&mut fs::File::open(file)?, &mut std::io::sink())?;
+    Ok(())
+}
