@@ -35,6 +35,7 @@ mod program;
 mod quarantine;
 mod resolve;
 mod sql;
+mod text;
 mod types;
 mod validate;
 mod values;
@@ -54,6 +55,8 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 pub use quarantine::{REASONS, ROW, SOURCE};
 pub use resolve::Drift;
+pub(crate) use text::TextCast;
+pub use text::{LINE, RAW, text_columns, text_types};
 pub use validate::validate;
 
 use crate::dataset::{CastRule, Dataset, OnCastError};
@@ -158,7 +161,7 @@ impl Cleaner {
     pub fn clean(&self, batch: &RecordBatch, first_row: u64) -> Result<Cleaned> {
         self.expect_schema(batch)?;
         let mut verdict = Verdict::new(batch.num_rows());
-        let output = self.check(batch, first_row, &mut verdict)?;
+        let output = self.check(batch, first_row, &[], &mut verdict)?;
         let kept_rows = verdict.kept();
         let kept = match &kept_rows {
             Some(rows) => filter_record_batch(&output, &BooleanArray::new(rows.clone(), None)).map_err(internal)?,

@@ -20,6 +20,8 @@ pub mod embedded;
 pub mod formats;
 #[cfg(feature = "process")]
 mod slice;
+#[cfg(feature = "process")]
+pub mod text;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
