@@ -9,7 +9,7 @@ use rowmill::ledger::Ledger;
 use crate::args::ApplyArgs;
 use crate::fault::{Exit, Fault};
 use crate::render;
-use crate::run::{read_dataset, refuse_format};
+use crate::run::read_dataset;
 use crate::sink::Sink;
 use crate::stack::Stack;
 use crate::stores::AnyStores;
@@ -18,7 +18,6 @@ use crate::trigger;
 /// Runs the command.
 pub async fn apply(args: ApplyArgs) -> Result<Exit, Fault> {
     let dataset = read_dataset(&args.dataset)?;
-    refuse_format(&dataset)?;
     if let Some(name) = &args.place.stack {
         let stack = Stack::describe(name).await?;
         upload(&stack.ledger().await?, &stack.sink()?, &dataset).await?;

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use rowmill::clean::Cleaner;
-use rowmill::dataset::Dataset;
+use arrow::datatypes::Schema;
+use rowmill::clean::{Cleaner, text_types};
+use rowmill::dataset::{Dataset, Format};
 use rowmill::ledger::Source;
 use rowmill::pipeline::Limits;
+use rowmill::pipeline::text::split_text;
 use rowmill::plan;
 use rowmill::read::SourceFile;
 use rowmill::read::parquet::Footer;
+use rowmill::read::text::TextShape;
 use rowmill::storage::Stores;
 use serde::Serialize;
 
@@ -17,7 +20,7 @@ use crate::estimate::{Estimate, Shape, assumptions};
 use crate::fault::{Exit, Fault};
 use crate::location::shown;
 use crate::render::{self, Align, Table, bytes, count, float, length, plural};
-use crate::run::{read_dataset, refuse_format};
+use crate::run::read_dataset;
 use crate::sources::{Named, named};
 use crate::stores::AnyStores;
 use crate::types::{Columns, changes, columns};
@@ -50,9 +53,8 @@ struct Planned {
 /// Runs the command.
 pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
     let dataset = read_dataset(&args.dataset)?;
-    refuse_format(&dataset)?;
     let stores = Arc::new(AnyStores::default());
-    let names = named(stores.as_ref(), &args.sources, None, ".parquet").await?;
+    let names = named(stores.as_ref(), &args.sources, None, dataset.spec.source.format.extensions()).await?;
     let mut sources = Vec::new();
     for source in names.sources {
         sources.push(match source {
@@ -98,38 +100,67 @@ impl Planned {
     }
 }
 
-/// Plans a source from its footer: no row is read.
+/// Plans a source: from its footer; a text from its beginning, and from where its records end if it is split.
 async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) -> rowmill::Result<Planned> {
     let storage = stores.open(&source.bucket).await?;
     let file = SourceFile { storage, key: source.key.clone(), version: source.version.clone(), size: source.size };
+    let limit = Limits::default().plan_slices;
+    let output = &dataset.spec.output;
+    if dataset.spec.source.format != Format::Parquet {
+        let split = split_text(dataset, &file, None, limit).await?;
+        let schema = TextShape::new(dataset, &text_types(&split.text.columns)?)?.schema;
+        let cleaner = Cleaner::for_text(dataset, &schema, &file.uri())?;
+        let slices = match split.text.counted {
+            true => split.slices,
+            false => vec![plan::Slice { index: 0, rows: 0..split.about_rows }],
+        };
+        let groups = Groups { before: Vec::new(), rows: split.about_rows, schema: &schema };
+        return Ok(planned(source, output.row_group_rows, &slices, groups, &cleaner));
+    }
     let footer = Footer::read(&file).await?;
     let cleaner = Cleaner::new(dataset, &footer.schema, &file.uri())?;
-    let output = &dataset.spec.output;
-    let limit = Limits::default().plan_slices;
     let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
-    let windows = slices.iter().flat_map(|slice| plan::windows(slice, output.row_group_rows));
+    let groups = Groups { before: footer.row_groups, rows: footer.total_rows, schema: &footer.schema };
+    Ok(planned(source, output.row_group_rows, &slices, groups, &cleaner))
+}
+
+/// What a source says of its rows.
+struct Groups<'a> {
+    before: Vec<u64>,
+    rows: u64,
+    schema: &'a Schema,
+}
+
+fn planned(
+    source: &Source,
+    row_group_rows: u64,
+    slices: &[plan::Slice],
+    groups: Groups<'_>,
+    cleaner: &Cleaner,
+) -> Planned {
+    let windows = slices.iter().flat_map(|slice| plan::windows(slice, row_group_rows));
     let row_groups_after = windows.map(|window| window.end - window.start).collect();
     let after = columns(cleaner.output_schema());
     let estimate = Estimate::of(Shape {
         bytes: float(source.size),
-        rows: float(footer.total_rows),
+        rows: float(groups.rows),
         columns: float(u64::try_from(after.len()).unwrap_or(u64::MAX)),
         slices: float(u64::try_from(slices.len()).unwrap_or(u64::MAX)),
-        row_group_rows: float(output.row_group_rows),
+        row_group_rows: float(row_group_rows),
     });
-    Ok(Planned {
+    Planned {
         uri: source.uri(),
         error: None,
         size: source.size,
-        rows: footer.total_rows,
+        rows: groups.rows,
         slices: slices.len(),
-        columns_before: columns(&footer.schema),
+        columns_before: columns(groups.schema),
         columns_after: after,
         drift: cleaner.drift().iter().map(ToString::to_string).collect(),
-        row_groups_before: footer.row_groups,
+        row_groups_before: groups.before,
         row_groups_after,
         estimate,
-    })
+    }
 }
 
 fn text(dataset: &Dataset, checked: &Checked) -> String {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rowmill::dataset::{Dataset, Format, overlap};
+use rowmill::dataset::{Dataset, overlap};
 use rowmill::event::{Intent, Request};
 use rowmill::pipeline::{Context, request};
 
@@ -23,7 +23,6 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     let asked = args.ask.request(intent(&args.intent)?, None);
     let dataset = read_dataset(&args.dataset)?;
     refuse_intent(asked.intent)?;
-    refuse_format(&dataset)?;
     let stores = Arc::new(AnyStores::default());
     let sink = Sink::open(&args.sink, &stores).await?;
     let engine = Engine::new(&sink, stores.clone(), args.workers);
@@ -79,16 +78,6 @@ fn refuse_intent(intent: Intent) -> Result<(), Fault> {
     }
 }
 
-/// Refuses formats that are not read yet.
-pub fn refuse_format(dataset: &Dataset) -> Result<(), Fault> {
-    let name = match dataset.spec.source.format {
-        Format::Parquet => return Ok(()),
-        Format::Csv => "csv",
-        Format::Ndjson => "ndjson",
-    };
-    Err(dataset.error_at("source.format", None, format!("{name} is not supported yet: use parquet")).into())
-}
-
 /// The sources that the command is about: those named, else those listed.
 async fn wanted(
     ctx: &Context,
@@ -108,7 +97,9 @@ async fn wanted(
         let listed = request::listed(ctx, dataset, asked).await?;
         return Ok(listed.into_iter().map(Named::Found).collect());
     }
-    let names = named(ctx.stores.as_ref(), arguments, asked.pattern.as_deref(), ".parquet").await?;
+    let names =
+        named(ctx.stores.as_ref(), arguments, asked.pattern.as_deref(), dataset.spec.source.format.extensions())
+            .await?;
     for folder in &names.folders {
         sink.refuse_folder(folder)?;
     }

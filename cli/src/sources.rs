@@ -31,20 +31,20 @@ pub struct Names {
     pub folders: Vec<Location>,
 }
 
-/// Looks every SOURCE up. A folder stands for the files below it whose name ends in `extension`, a glob for those that
-/// fit; both only as far as `pattern` fits, taken from the folder on.
+/// Looks every SOURCE up. A folder stands for the files below it whose name ends in one of `extensions`, a glob for those
+/// that fit; both only as far as `pattern` fits, taken from the folder on.
 pub async fn named(
     stores: &dyn Stores,
     arguments: &[String],
     pattern: Option<&str>,
-    extension: &str,
+    extensions: &[&str],
 ) -> Result<Names, Fault> {
     let pattern = pattern.map(glob).transpose()?;
     let mut names = Names::default();
     for argument in arguments {
         let place = Location::parse(argument)?;
         let storage = stores.open(&place.bucket).await?;
-        let found = one(storage.as_ref(), &place, pattern.as_ref(), extension, &mut names.folders).await?;
+        let found = one(storage.as_ref(), &place, pattern.as_ref(), extensions, &mut names.folders).await?;
         for source in found {
             if !names.sources.iter().any(|known| same(known, &source)) {
                 names.sources.push(source);
@@ -58,13 +58,16 @@ async fn one(
     storage: &dyn Storage,
     place: &Location,
     pattern: Option<&GlobMatcher>,
-    extension: &str,
+    extensions: &[&str],
     folders: &mut Vec<Location>,
 ) -> Result<Vec<Named>, Fault> {
     if is_folder(place) {
         folders.push(place.clone());
         let folder = place.folder();
-        let fits = |below: &str| below.to_lowercase().ends_with(extension) && !is_hidden(below);
+        let fits = |below: &str| {
+            let lower = below.to_lowercase();
+            extensions.iter().any(|extension| lower.ends_with(extension)) && !is_hidden(below)
+        };
         return below(storage, &place.bucket, &folder, |key| {
             key.strip_prefix(&folder)
                 .is_some_and(|below| fits(below) && pattern.is_none_or(|glob| glob.is_match(below)))

@@ -34,16 +34,26 @@ pub(super) struct Checked {
 type Broken = Vec<Option<Mask>>;
 
 impl Cleaner {
-    /// Gives every row its verdict, and the batch with all rows, conformed, and derived columns.
-    pub(super) fn check(&self, batch: &RecordBatch, first_row: u64, verdict: &mut Verdict) -> Result<Checked> {
+    /// Gives every row its verdict, and the batch with all rows, conformed, and derived columns. `unfit` tells, for each
+    /// column of the batch, the rows whose value is known not to fit its type: those hold null.
+    pub(super) fn check(
+        &self,
+        batch: &RecordBatch,
+        first_row: u64,
+        unfit: &[Option<Mask>],
+        verdict: &mut Verdict,
+    ) -> Result<Checked> {
         let mut coerced = Vec::with_capacity(self.coercions.len());
         let mut broken = Broken::with_capacity(self.program.schema.fields().len());
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.program.schema.fields().len());
         for column in &self.columns {
             let source = column.source.and_then(|at| batch.columns().get(at));
-            let conformed = column.conform(source, batch.num_rows()).map_err(|error| {
+            let mut conformed = column.conform(source, batch.num_rows()).map_err(|error| {
                 Error::source(&self.source_uri, format!("column `{}`: {error}", column.field.name()))
             })?;
+            if let Some(rows) = column.source.and_then(|at| unfit.get(at)?.as_ref()) {
+                add(&mut conformed.unfit, rows);
+            }
             if let Some(source) = source.filter(|source| source.data_type() != column.field.data_type()) {
                 let rows = whole(source.len() - source.logical_null_count());
                 coerced.push(CoercedRows { rows, unfit: conformed.unfit.as_ref().map_or(0, count) });

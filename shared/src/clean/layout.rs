@@ -7,6 +7,7 @@ use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Int32Type, SchemaRef};
 use arrow::error::ArrowError;
 
+use super::Cleaner;
 use super::quarantine::{ROW, SOURCE};
 use super::sql::{Compiled, Problem};
 use super::types;
@@ -44,31 +45,30 @@ pub(super) fn lineage_fields(lineage: Lineage) -> Vec<Field> {
     wanted.map(|(_, name, data_type)| Field::new(name, data_type, false)).collect()
 }
 
-/// The lineage columns of a batch of `rows` rows, of which `kept` are kept.
-pub(super) fn lineage_columns(
-    lineage: Lineage,
-    source: &str,
-    run: &str,
-    first_row: u64,
-    rows: usize,
-    kept: Option<&Mask>,
-) -> Result<Vec<ArrayRef>, ArrowError> {
-    let count = kept.map_or(rows, Mask::count_set_bits);
-    let mut columns: Vec<ArrayRef> = Vec::new();
-    if lineage.source {
-        columns.push(constant(source, count)?);
+impl Cleaner {
+    /// The lineage columns of a batch of `rows` rows, of which `kept` are kept. `number` tells where in the source a row was.
+    pub(super) fn lineage_columns(
+        &self,
+        number: impl Fn(usize) -> u64,
+        rows: usize,
+        kept: Option<&Mask>,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
+        let count = kept.map_or(rows, Mask::count_set_bits);
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        if self.lineage.source {
+            columns.push(constant(&self.source_uri, count)?);
+        }
+        if self.lineage.row {
+            columns.push(match kept {
+                Some(kept) => Arc::new(UInt64Array::from_iter_values(kept.set_indices().map(number))),
+                None => Arc::new(UInt64Array::from_iter_values((0..rows).map(number))),
+            });
+        }
+        if self.lineage.run {
+            columns.push(constant(&self.run_id, count)?);
+        }
+        Ok(columns)
     }
-    if lineage.row {
-        let number = |row: usize| first_row.saturating_add(u64::try_from(row).unwrap_or(u64::MAX));
-        columns.push(match kept {
-            Some(kept) => Arc::new(UInt64Array::from_iter_values(kept.set_indices().map(number))),
-            None => Arc::new(UInt64Array::from_iter_values((0..rows).map(number))),
-        });
-    }
-    if lineage.run {
-        columns.push(constant(run, count)?);
-    }
-    Ok(columns)
 }
 
 /// One text in every row, stored once.

@@ -39,6 +39,7 @@ mod program;
 mod quarantine;
 mod resolve;
 mod sql;
+mod text;
 mod types;
 mod validate;
 mod values;
@@ -60,6 +61,8 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 pub use layout::{PartitionColumn, RUN};
 pub use quarantine::{REASONS, ROW, SOURCE};
 pub use resolve::Drift;
+pub(crate) use text::TextCast;
+pub use text::{LINE, RAW, text_columns, text_types};
 pub use validate::validate;
 pub use widen::{Widest, declared, is_widening, widest};
 
@@ -225,15 +228,15 @@ impl Cleaner {
     pub fn clean(&self, batch: &RecordBatch, first_row: u64) -> Result<Cleaned> {
         self.expect_schema(batch)?;
         let mut verdict = Verdict::new(batch.num_rows());
-        let Checked { rows, partitions, coerced } = self.check(batch, first_row, &mut verdict)?;
+        let Checked { rows, partitions, coerced } = self.check(batch, first_row, &[], &mut verdict)?;
         let kept_rows = verdict.kept();
         let kept = match &kept_rows {
             Some(mask) => filter_record_batch(&rows, &BooleanArray::new(mask.clone(), None)).map_err(internal)?,
             None => rows,
         };
         let partitions = layout::kept_values(partitions, kept_rows.as_ref()).map_err(internal)?;
-        let (source, run, all) = (&self.source_uri, &self.run_id, batch.num_rows());
-        let lineage = layout::lineage_columns(self.lineage, source, run, first_row, all, kept_rows.as_ref());
+        let number = |row: usize| first_row.saturating_add(whole(row));
+        let lineage = self.lineage_columns(number, batch.num_rows(), kept_rows.as_ref());
         let kept = self.in_output_schema(&kept, lineage.map_err(internal)?)?;
         let quarantined = quarantine::rows(&self.quarantine_schema, batch, &verdict, &self.source_uri, first_row);
         let quarantined = quarantined.map_err(internal)?;

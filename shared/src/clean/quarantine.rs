@@ -67,6 +67,6 @@ pub(super) fn rows(
     RecordBatch::try_new(schema.clone(), columns).map(Some)
 }
 
-fn reason_item() -> Field {
+pub(super) fn reason_item() -> Field {
     Field::new("item", DataType::Utf8, false)
 }

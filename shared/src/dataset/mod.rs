@@ -7,23 +7,27 @@ mod compression;
 mod default_value;
 pub mod duration;
 mod folder;
+mod keep;
 mod layout;
 mod overlap;
 mod position;
 mod problem;
 mod source_root;
 mod spec;
+mod text;
 mod types;
 mod validate;
 
 use sha2::{Digest, Sha256};
 
 pub use compression::Compression;
+pub use keep::{Condition, Keep, Scalar};
 pub use layout::{Lineage, PartitionSpec};
 pub use overlap::overlap;
 pub use position::Position;
 pub use problem::closest;
 pub use spec::*;
+pub use text::{CsvSpec, Step};
 pub use types::{ColumnType, TimeUnit};
 
 use crate::{Error, Result};

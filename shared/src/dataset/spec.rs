@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::text::CsvSpec;
 use super::{ColumnType, Compression, Lineage, PartitionSpec};
 
 /// The file's top level.
@@ -12,6 +13,8 @@ pub struct DatasetSpec {
     pub name: String,
     /// Where sources come from.
     pub source: SourceSpec,
+    /// The dialect of a CSV source. Absent: commas, double quotes, a header.
+    pub csv: Option<CsvSpec>,
     /// Casts and the contract. Absent: columns stay as they are.
     #[serde(default)]
     pub schema: SchemaSpec,
@@ -39,6 +42,20 @@ pub struct SourceSpec {
     /// The relist's window, such as `7d`; absent: all.
     #[serde(default, deserialize_with = "super::duration::deserialize_option")]
     pub modified_within: Option<std::time::Duration>,
+    /// NDJSON: which records are read, such as `type = 'PushEvent'`; the others count as filtered. See [`super::Keep`].
+    pub keep: Option<String>,
+    /// CSV and NDJSON that is not compressed: bytes of a slice, about. Default 16 MiB.
+    #[serde(default = "SourceSpec::default_block_bytes")]
+    pub block_bytes: u64,
+    /// CSV and NDJSON: the largest record, bytes. Default 16 MiB.
+    #[serde(default = "SourceSpec::default_record_bytes")]
+    pub record_bytes: u64,
+    /// NDJSON: arrays and objects in one another. Default 128.
+    #[serde(default = "SourceSpec::default_depth")]
+    pub depth: u32,
+    /// CSV and NDJSON, compressed: decompressed bytes per compressed byte. Default 200.
+    #[serde(default = "SourceSpec::default_expansion")]
+    pub expansion: u64,
 }
 
 /// A source's format.
@@ -141,6 +158,9 @@ pub struct ColumnSpec {
     /// Other names of the column in sources. Names match without case where that is unambiguous.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// NDJSON: where the values lie in a record, such as `actor.login`; `payload.commits[].message` makes a row of each
+    /// element. Absent: the name is the key.
+    pub path: Option<String>,
     /// The value where the source has no such column, or a null: TOML of the column's type. Absent: null.
     pub default: Option<toml::Value>,
     /// The values allowed; empty: any.

@@ -39,6 +39,7 @@ pub(super) fn problems(spec: &DatasetSpec) -> Vec<Problem> {
     expectations(&mut found, spec);
     transform(&mut found, &spec.transform, &spec.schema.columns);
     output(&mut found, &spec.output);
+    found.0.extend(super::text::problems(spec));
     found.0
 }
 

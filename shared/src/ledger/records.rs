@@ -11,6 +11,8 @@ use crate::write::PendingUpload;
 
 /// The format of ledger objects and messages that this version writes and reads.
 pub const FORMAT: u32 = 1;
+/// The format of plans whose slices are byte ranges: a version that knows [`FORMAT`] alone refuses them.
+pub const TEXT_FORMAT: u32 = 2;
 
 /// The split of a source into slices, written once per run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,7 +21,7 @@ pub struct Plan {
     pub format: u32,
     /// Whose plan.
     pub run: Run,
-    /// Rows of the source, from its footer.
+    /// Rows of the source, from its footer, or counted; 0 where the plan of a text did not count them.
     pub rows: u64,
     /// The slices, by index.
     pub slices: Vec<Slice>,
@@ -32,6 +34,9 @@ pub struct Plan {
     /// Where the source's pages lie, where it has no offset index and slices share row groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages: Option<crate::plan::PageMap>,
+    /// How a CSV or NDJSON source is split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<crate::plan::TextPlan>,
     /// What a person should know of this plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -96,6 +101,9 @@ pub struct SliceDone {
     /// Columns that were cast, and how many rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub coerced: Vec<Coerced>,
+    /// The bytes of a text source that were read, from a record's start to a record's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<std::ops::Range<u64>>,
     /// The parts.
     pub parts: Vec<PendingPart>,
     /// The quarantine; empty where no row was set aside.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::identity::Run;
 use super::keys;
-use super::records::{FORMAT, Open, Outcome, Plan, Pointer, SliceRecord};
+use super::records::{FORMAT, Open, Outcome, Plan, Pointer, SliceRecord, TEXT_FORMAT};
 use crate::dataset::Dataset;
 use crate::storage::{PutIf, PutOutcome, Storage, list_all};
 use crate::{Error, Result};
@@ -81,7 +81,9 @@ impl Ledger {
 
     /// The run's plan.
     pub async fn plan(&self, dataset: &str, run_id: &str) -> Result<Option<Plan>> {
-        Ok(self.read(&keys::plan(dataset, run_id)).await?.map(|plan| plan.value))
+        let key = keys::plan(dataset, run_id);
+        let Some(object) = self.sink.get(&key, MAX_OBJECT_BYTES).await? else { return Ok(None) };
+        parse_up_to(TEXT_FORMAT, &self.sink.uri(&key), &object.bytes).map(Some)
     }
 
     /// Writes the plan unless the run has one, and answers the one it has.
@@ -275,6 +277,11 @@ fn encode<T: Serialize>(key: &str, value: &T) -> Result<Bytes> {
 
 /// Parses a ledger object or a message, whose `format` must be one that this version reads.
 pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+    parse_up_to(FORMAT, what, bytes)
+}
+
+/// [`parse`] for an object that has newer formats than others.
+fn parse_up_to<T: DeserializeOwned>(newest: u32, what: &str, bytes: &[u8]) -> Result<T> {
     #[derive(serde::Deserialize)]
     struct Head {
         format: Option<u32>,
@@ -282,11 +289,11 @@ pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> 
     let wrong = |problem: String| Error::Format { what: what.to_owned(), problem };
     let head: Head = serde_json::from_slice(bytes).map_err(|error| wrong(format!("not a JSON object: {error}")))?;
     match head.format {
-        Some(FORMAT) => {
-            serde_json::from_slice(bytes).map_err(|error| wrong(format!("not as format {FORMAT}: {error}")))
+        Some(format) if (FORMAT..=newest).contains(&format) => {
+            serde_json::from_slice(bytes).map_err(|error| wrong(format!("not as format {format}: {error}")))
         }
         Some(other) => Err(wrong(format!(
-            "format {other}, and this version reads format {FORMAT}: deploy the version that wrote it, or a newer one"
+            "format {other}, and this version reads format {newest}: deploy the version that wrote it, or a newer one"
         ))),
         None => Err(wrong("no `format` field: not written by Rowmill".to_owned())),
     }

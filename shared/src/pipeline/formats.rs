@@ -5,8 +5,10 @@ use async_trait::async_trait;
 use super::Context;
 use super::convert::Convert;
 use super::slice::{clean_slice, source_file};
+use super::text::{TextSplit, split_text};
 use crate::clean::Cleaner;
-use crate::ledger::records::FORMAT;
+use crate::dataset::Format;
+use crate::ledger::records::{FORMAT, TEXT_FORMAT};
 use crate::ledger::{Plan, Run, SliceDone, keys};
 use crate::read::parquet::{Footer, find_pages, read_from_start};
 use crate::{Result, plan};
@@ -29,6 +31,23 @@ impl Convert for Formats {
 async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<Plan> {
     let created_at_ms = ctx.now_ms();
     let dataset = ctx.config(&run.config).await?;
+    if dataset.spec.source.format != Format::Parquet {
+        let file = source_file(ctx.stores.as_ref(), &run.source).await?;
+        let TextSplit { rows, slices, text, .. } = split_text(&dataset, &file, earlier, ctx.limits.plan_slices).await?;
+        return Ok(Plan {
+            format: TEXT_FORMAT,
+            run: run.clone(),
+            rows,
+            slices,
+            row_group_rows: earlier.map_or(dataset.spec.output.row_group_rows, |earlier| earlier.row_group_rows),
+            parts_folder: keys::parts(&dataset, run),
+            quarantine_folder: keys::quarantine(&dataset, run),
+            pages: None,
+            text: Some(text),
+            notes: Vec::new(),
+            created_at_ms,
+        });
+    }
     let file = source_file(ctx.stores.as_ref(), &run.source).await?;
     let footer = Footer::read(&file).await?;
     // Compiles the contract and the SQL against this very schema, so that what can never work fails before any row.
@@ -53,6 +72,7 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
         parts_folder: keys::parts(&dataset, run),
         quarantine_folder: keys::quarantine(&dataset, run),
         pages: (!pages.row_groups.is_empty()).then_some(pages),
+        text: None,
         notes,
         created_at_ms,
     })

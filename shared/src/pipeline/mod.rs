@@ -23,6 +23,8 @@ pub mod formats;
 mod partitions;
 #[cfg(feature = "process")]
 mod slice;
+#[cfg(feature = "process")]
+pub mod text;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]

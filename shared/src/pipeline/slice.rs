@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 
-use super::Context;
 use super::partitions::Output;
 use super::publish::ATTEMPT;
+use super::{Context, text};
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
 use crate::ledger::records::PendingPart;
@@ -17,6 +17,7 @@ use crate::ledger::{Plan, SliceDone, keys};
 use crate::plan::{Slice, windows};
 use crate::read::SourceFile;
 use crate::read::parquet::{Footer, ReadOptions, SliceReader};
+use crate::read::text::TextReader;
 use crate::storage::Stores;
 use crate::write::{DeferredUpload, FinishedPart, PartOptions, PartWriter, UploadOptions};
 use crate::{Error, Result};
@@ -50,19 +51,26 @@ pub(super) async fn clean_slice(ctx: &Context, plan: &Plan, index: u32, attempt:
     Ok(done)
 }
 
+/// A slice's rows.
+enum Rows {
+    Parquet(SliceReader),
+    Text(TextReader),
+}
+
 /// A slice in the making.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     ctx: &'a Context,
     plan: &'a Plan,
     slice: &'a Slice,
     attempt: &'a str,
     options: PartOptions,
-    cleaner: Cleaner,
-    reader: SliceReader,
+    pub(super) cleaner: Cleaner,
+    /// Gone once it is read.
+    rows: Option<Rows>,
     output: Output<'a>,
     /// Begun with the first row that is set aside: most slices have none.
     quarantine: Option<PartWriter>,
-    done: SliceDone,
+    pub(super) done: SliceDone,
 }
 
 impl<'a> Work<'a> {
@@ -74,34 +82,53 @@ impl<'a> Work<'a> {
         })?;
         let dataset = ctx.config(&plan.run.config).await?;
         let file = source_file(ctx.stores.as_ref(), &plan.run.source).await?;
-        let footer = Footer::read(&file).await?;
-        let cleaner = Cleaner::new(&dataset, &footer.schema, &file.uri())?.of_run(&plan.run.run_id);
+        let (cleaner, rows, kept_codec) = match &plan.text {
+            Some(text) => {
+                let text::Reading { cleaner, reader } = text::open(plan, text, index, &dataset, &file)?;
+                // Text has no codec to keep: what is compressed is so as a whole.
+                (cleaner, Rows::Text(reader), Codec::ZSTD(ZstdLevel::default()))
+            }
+            None => {
+                let footer = Footer::read(&file).await?;
+                let cleaner = Cleaner::new(&dataset, &footer.schema, &file.uri())?;
+                let (pages, options) = (plan.pages.as_ref(), ReadOptions::default());
+                let reader = SliceReader::open(&file, &footer, pages, slice.rows.clone(), &options).await?;
+                (cleaner, Rows::Parquet(reader), footer.compression)
+            }
+        };
+        let cleaner = cleaner.of_run(&plan.run.run_id);
         let options = PartOptions {
-            compression: codec(&dataset, &footer)?,
+            compression: codec(&dataset, kept_codec)?,
             metadata: footer_metadata(plan, slice),
             threads: ctx.limits.threads,
         };
-        let reader =
-            SliceReader::open(&file, &footer, plan.pages.as_ref(), slice.rows.clone(), &ReadOptions::default()).await?;
         let output = Output::begin(ctx, plan, slice, &dataset, &cleaner, &options, attempt).await?;
         let done = SliceDone {
             drift: cleaner.drift().iter().map(ToString::to_string).collect(),
             coerced: cleaner.coercions().to_vec(),
             ..SliceDone::default()
         };
-        Ok(Self { ctx, plan, slice, attempt, options, cleaner, reader, output, quarantine: None, done })
+        Ok(Self { ctx, plan, slice, attempt, options, cleaner, rows: Some(rows), output, quarantine: None, done })
     }
 
-    /// Reads every row of the slice, window by window: one output row group is one window of source rows, less those
-    /// set aside.
+    /// Reads every row of the slice.
     async fn run(&mut self) -> Result<()> {
+        match self.rows.take() {
+            Some(Rows::Parquet(mut reader)) => self.run_parquet(&mut reader).await,
+            Some(Rows::Text(mut reader)) => self.run_text(&mut reader).await,
+            None => Err(Error::Internal("the slice was read before".to_owned())),
+        }
+    }
+
+    /// Reads window by window: one output row group is one window of source rows, less those set aside.
+    async fn run_parquet(&mut self, reader: &mut SliceReader) -> Result<()> {
         let mut pending: Option<RecordBatch> = None;
         for window in windows(self.slice, self.plan.row_group_rows) {
             let mut row = window.start;
             while row < window.end {
                 let batch = match pending.take() {
                     Some(rest) => rest,
-                    None => match self.reader.next().await? {
+                    None => match reader.next().await? {
                         Some(batch) => batch,
                         None => return Err(Error::Internal(format!("rows end at {row}, before the slice does"))),
                     },
@@ -114,10 +141,10 @@ impl<'a> Work<'a> {
                 self.batch(&batch.slice(0, here), row).await?;
                 row += here as u64;
             }
-            self.output.end_row_group().await?;
+            self.end_row_group().await?;
         }
         // Past the last row the reader tells whether the file really ends there.
-        match self.reader.next().await? {
+        match reader.next().await? {
             None => Ok(()),
             Some(_) => Err(Error::Internal("rows go on after the slice's end".to_owned())),
         }
@@ -125,6 +152,11 @@ impl<'a> Work<'a> {
 
     async fn batch(&mut self, batch: &RecordBatch, first_row: u64) -> Result<()> {
         let cleaned = self.cleaner.clean(batch, first_row)?;
+        self.take(cleaned).await
+    }
+
+    /// Writes cleaned rows, and counts them.
+    pub(super) async fn take(&mut self, cleaned: Cleaned) -> Result<()> {
         let Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced } = cleaned;
         self.done.rows += counts;
         for (sums, counts) in [(&mut self.done.reasons, reasons), (&mut self.done.warnings, warnings)] {
@@ -148,6 +180,11 @@ impl<'a> Work<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the part's row group.
+    pub(super) async fn end_row_group(&mut self) -> Result<()> {
+        self.output.end_row_group().await
     }
 
     async fn begin_quarantine(&self) -> Result<PartWriter> {
@@ -211,20 +248,24 @@ fn pending_part(part: FinishedPart) -> PendingPart {
 fn footer_metadata(plan: &Plan, slice: &Slice) -> BTreeMap<String, String> {
     let source = &plan.run.source;
     let version = source.version.version_id.as_ref().unwrap_or(&source.version.etag);
+    let (unit, range) = match plan.text.as_ref().and_then(|text| text.slices.get(usize::try_from(slice.index).ok()?)) {
+        Some(place) => ("rowmill.source_bytes", &place.bytes),
+        None => ("rowmill.source_rows", &slice.rows),
+    };
     BTreeMap::from([
         ("rowmill.run_id".to_owned(), plan.run.run_id.clone()),
         ("rowmill.dataset".to_owned(), plan.run.dataset.clone()),
         ("rowmill.config".to_owned(), plan.run.config.clone()),
         ("rowmill.source".to_owned(), source.uri()),
         ("rowmill.source_version".to_owned(), version.clone()),
-        ("rowmill.source_rows".to_owned(), format!("{}..{}", slice.rows.start, slice.rows.end)),
+        (unit.to_owned(), format!("{}..{}", range.start, range.end)),
     ])
 }
 
-fn codec(dataset: &Dataset, footer: &Footer) -> Result<Codec> {
+fn codec(dataset: &Dataset, kept: Codec) -> Result<Codec> {
     match dataset.spec.output.compression {
         Compression::Snappy => Ok(Codec::SNAPPY),
-        Compression::Keep => Ok(footer.compression),
+        Compression::Keep => Ok(kept),
         Compression::Zstd(level) => ZstdLevel::try_new(i32::from(level))
             .map(Codec::ZSTD)
             .map_err(|error| Error::Dataset(format!("output.compression: {error}"))),

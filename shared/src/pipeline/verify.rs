@@ -18,8 +18,15 @@ pub enum Verdict {
     TooMuchQuarantined(Failure),
 }
 
-/// Verifies the records against the plan, whose rows come from the source's footer.
+/// Verifies the records against the plan, whose rows come from the source's footer, or were counted. A text
+/// that was not counted is told complete by its bytes: every one of them was read, up to a record's end.
 pub fn verify<'a>(plan: &Plan, records: impl Iterator<Item = &'a SliceRecord>, max_quarantined: f64) -> Verdict {
+    let counted = plan.text.as_ref().is_none_or(|text| text.counted);
+    if let Some(text) = &plan.text
+        && (text.slices.len() != plan.slices.len() || !text.tiles(plan.run.source.size))
+    {
+        return conservation("the plan's slices do not cover the source".to_owned());
+    }
     let mut recorded = vec![false; plan.slices.len()];
     let mut sum = RowCounts::default();
     let mut failed: Option<(u32, &Failure)> = None;
@@ -38,10 +45,19 @@ pub fn verify<'a>(plan: &Plan, records: impl Iterator<Item = &'a SliceRecord>, m
             }
             SliceResult::Done(done) => {
                 let planned = slice.rows.end - slice.rows.start;
-                if done.rows.read != planned || !done.rows.conserved() {
+                if (counted && done.rows.read != planned) || !done.rows.conserved() {
                     return conservation(format!(
                         "slice {index} has {planned} rows, and its record says {:?}",
                         done.rows
+                    ));
+                }
+                let place = plan.text.as_ref().map(|text| text.slices.get(index).map(|place| &place.bytes));
+                if let Some(place) = place
+                    && place != done.bytes.as_ref()
+                {
+                    return conservation(format!(
+                        "slice {index} lies at bytes {place:?}, and its record says {:?}",
+                        done.bytes
                     ));
                 }
                 let in_parts: u64 = done.parts.iter().map(|part| part.rows).sum();
@@ -64,7 +80,7 @@ pub fn verify<'a>(plan: &Plan, records: impl Iterator<Item = &'a SliceRecord>, m
         0 => {}
         missing => return Verdict::Missing(missing),
     }
-    if sum.read != plan.rows {
+    if counted && sum.read != plan.rows {
         return conservation(format!("the source has {} rows, and the slices read {}", plan.rows, sum.read));
     }
     if parts > MAX_PARTS {

@@ -1,6 +1,7 @@
 //! The split of a source into slices: pure arithmetic over row counts, whatever the source's own row groups are.
 
 mod pages;
+mod text;
 
 use std::ops::Range;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 pub use pages::{ColumnPages, PageMap, RowGroupPages};
+pub use text::{TextColumn, TextPlace, TextPlan};
 
 /// Slices a plan may hold unless the caller says otherwise.
 pub const MAX_SLICES: u64 = 10_000;

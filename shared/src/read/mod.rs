@@ -5,5 +5,6 @@ mod source;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::indexing_slicing)]
 pub(crate) mod testing;
+pub mod text;
 
 pub use source::SourceFile;

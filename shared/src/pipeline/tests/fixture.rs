@@ -132,6 +132,7 @@ impl Stack {
             parts_folder: keys::parts(&self.dataset, &run),
             quarantine_folder: keys::quarantine(&self.dataset, &run),
             pages: None,
+            text: None,
             notes: Vec::new(),
             created_at_ms: self.ctx.now_ms(),
             run,

@@ -68,6 +68,7 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
         parts_folder: keys::parts(&dataset, run),
         quarantine_folder: keys::quarantine(&dataset, run),
         pages: None,
+        text: None,
         notes: Vec::new(),
         created_at_ms,
     })

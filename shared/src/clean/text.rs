@@ -1,0 +1,264 @@
+//! Rows that were text: a record that cannot be read, or of which one value does not fit, has its raw text set aside.
+//!
+//! A record has one fate, however many rows an array of it makes: where one of them is set aside the whole record is, so
+//! that it can be mended and delivered again without a row coming twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, ListBuilder, StringBuilder, UInt64Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+
+use super::cast::Cast;
+use super::check::Checked;
+use super::evaluate::internal;
+use super::verdict::{Verdict, add, without};
+use super::{Cleaned, Cleaner, layout, quarantine, resolve, types, whole};
+use crate::dataset::{ColumnType, Dataset, OnCastError};
+use crate::ledger::RowCounts;
+use crate::plan::TextColumn;
+use crate::read::text::{Origin, TextBatch, reads};
+use crate::{Error, Result};
+
+/// The record as it stands in the source; what is not UTF-8 in it is replaced by U+FFFD.
+pub const RAW: &str = "_rowmill_raw";
+/// The line that the record starts in, from 1.
+pub const LINE: &str = "_rowmill_line";
+
+/// The checked cast from text to a type.
+#[derive(Debug, Clone)]
+pub(crate) struct TextCast(Cast);
+
+impl TextCast {
+    /// Plans the cast, or says why text cannot become the type.
+    pub fn plan(to: &DataType) -> Result<Self, String> {
+        Cast::plan(&DataType::Utf8, to).map(Self)
+    }
+
+    /// Casts strings; null for what does not fit.
+    pub fn apply(&self, strings: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        self.0.apply(strings).map(|(values, _)| values)
+    }
+}
+
+/// Columns with their Arrow types.
+///
+/// # Errors
+///
+/// [`Error::Format`] for a type that this version does not know.
+pub fn text_types(columns: &[TextColumn]) -> Result<Vec<(String, DataType)>> {
+    let arrow = |column: &TextColumn| {
+        let wrong = |problem: String| Error::Format { what: format!("column `{}` of a plan", column.name), problem };
+        let declared: ColumnType = column.data_type.parse().map_err(wrong)?;
+        let found = types::arrow_type(&declared);
+        found.map(|found| (column.name.clone(), found)).ok_or_else(|| wrong(format!("no type: {declared}")))
+    };
+    columns.iter().map(arrow).collect()
+}
+
+/// The types that a text source's columns are read as: the contract's where text becomes it while it is read, strings
+/// where `clean` casts, the inferred type where the contract does not name the column, null where nobody wants it.
+///
+/// # Errors
+///
+/// [`Error::Contract`] where the names are ambiguous or too many.
+pub fn text_columns(
+    dataset: &Dataset,
+    names: &[String],
+    inferred: &[ColumnType],
+    source_uri: &str,
+) -> Result<Vec<TextColumn>> {
+    let broken = |problem: String| Error::Contract(format!("{source_uri}: {problem}"));
+    let spec = &dataset.spec.schema;
+    let source = Schema::new(names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>());
+    let resolved = resolve::resolve(spec, &source, &mut Vec::new()).map_err(broken)?;
+    let mut found = vec![ColumnType::Null; names.len()];
+    for at in resolved.extras {
+        if let (Some(found), Some(inferred)) = (found.get_mut(at), inferred.get(at)) {
+            found.clone_from(inferred);
+        }
+    }
+    for (declared, place) in spec.columns.iter().zip(&resolved.contract) {
+        let Some(found) = place.and_then(|at| found.get_mut(at)) else { continue };
+        let becomes_it = |wanted: &ColumnType| types::arrow_type(wanted).is_some_and(|wanted| reads(&wanted));
+        let wanted = Some(&declared.data_type).filter(|wanted| !declared.trim && becomes_it(wanted));
+        *found = wanted.unwrap_or(&ColumnType::String).clone();
+    }
+    let columns = names.iter().zip(found);
+    Ok(columns.map(|(name, found)| TextColumn { name: name.clone(), data_type: found.to_string() }).collect())
+}
+
+impl Cleaner {
+    /// A cleaner for rows that were text; their quarantine holds the source's text rather than its columns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cleaner::new`].
+    pub fn for_text(dataset: &Dataset, rows: &Schema, source_uri: &str) -> Result<Self> {
+        let mut cleaner = Self::new(dataset, rows, source_uri)?;
+        let own = [Field::new(RAW, DataType::Utf8, false), Field::new(LINE, DataType::UInt64, false)];
+        let schema = quarantine::schema(&Schema::new(own.to_vec()));
+        cleaner.quarantine_schema = schema.map_err(|problem| Error::Contract(format!("{source_uri}: {problem}")))?;
+        Ok(cleaner)
+    }
+
+    /// Cleans a batch of a text source.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cleaner::clean`].
+    pub fn clean_text(&self, batch: &TextBatch) -> Result<Cleaned> {
+        self.expect_schema(&batch.rows)?;
+        if self.on_cast_error == OnCastError::Fail {
+            self.refuse_unfit(batch)?;
+        }
+        let rows = batch.rows.num_rows();
+        let mut verdict = Verdict::new(rows);
+        let first_row = batch.records.first().map_or(0, |record| record.number);
+        let Checked { rows: output, partitions, coerced } =
+            self.check(&batch.rows, first_row, &batch.unfit, &mut verdict)?;
+        let fates = Fates::of(batch, &verdict);
+        let kept_rows = fates.kept(batch, &verdict);
+        let kept = match &kept_rows {
+            Some(mask) => filter_record_batch(&output, &BooleanArray::new(mask.clone(), None)).map_err(internal)?,
+            None => output,
+        };
+        let partitions = layout::kept_values(partitions, kept_rows.as_ref()).map_err(internal)?;
+        let number = |row: usize| {
+            let record = record_of(batch, row).and_then(|record| batch.records.get(record));
+            record.map_or(first_row, |record| record.number)
+        };
+        let lineage = self.lineage_columns(number, rows, kept_rows.as_ref()).map_err(internal)?;
+        let kept = self.in_output_schema(&kept, lineage)?;
+        let counts = RowCounts {
+            read: batch.read(),
+            kept: whole(batch.records.len() - fates.quarantined.len() - fates.filtered),
+            quarantined: whole(fates.quarantined.len()),
+            filtered: batch.skipped + whole(fates.filtered),
+            written: whole(kept.num_rows()),
+        };
+        if !counts.conserved() {
+            return Err(Error::Internal(format!("{}: rows were lost at row {first_row}: {counts:?}", self.source_uri)));
+        }
+        let mut reasons = BTreeMap::new();
+        for reason in fates.quarantined.iter().flat_map(|(_, reasons)| reasons) {
+            *reasons.entry(reason.clone()).or_default() += 1;
+        }
+        let quarantined = match fates.quarantined.is_empty() {
+            true => None,
+            false => Some(self.set_aside(batch, &fates).map_err(internal)?),
+        };
+        let mut warnings = verdict.warnings;
+        if batch.without_array > 0 {
+            warnings.insert("no array of rows".to_owned(), batch.without_array);
+        }
+        Ok(Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced })
+    }
+
+    /// The error of `on_cast_error = "fail"`, which names the text.
+    fn refuse_unfit(&self, batch: &TextBatch) -> Result<()> {
+        let place = |record: &Origin, what: String| {
+            Error::Contract(format!("{}: row {}, line {}: {what}", self.source_uri, record.number, record.line))
+        };
+        if let Some((record, problem)) = batch.bad.first()
+            && let Some(record) = batch.records.get(*record)
+        {
+            return Err(place(record, (*problem).to_owned()));
+        }
+        for column in &self.columns {
+            let Some(unfit) = column.source.and_then(|at| batch.unfit.get(at)?.as_ref()) else { continue };
+            let Some(row) = unfit.set_indices().next() else { continue };
+            let record = record_of(batch, row).and_then(|record| batch.records.get(record));
+            let to = types::describe(column.field.data_type());
+            let what = format!("a value of column `{}` does not fit {to}", column.field.name());
+            return Err(record.map_or_else(|| Error::Internal(what.clone()), |record| place(record, what.clone())));
+        }
+        Ok(())
+    }
+
+    /// The quarantine's rows: one for each record set aside.
+    fn set_aside(&self, batch: &TextBatch, fates: &Fates) -> Result<RecordBatch, ArrowError> {
+        let mut raw = StringBuilder::new();
+        let mut reasons = ListBuilder::new(StringBuilder::new()).with_field(quarantine::reason_item());
+        let mut sources = StringBuilder::new();
+        let (mut lines, mut numbers) = (Vec::new(), Vec::new());
+        for (record, why) in &fates.quarantined {
+            let Some(record) = batch.records.get(*record) else { continue };
+            raw.append_value(String::from_utf8_lossy(batch.text(record)));
+            why.iter().for_each(|reason| reasons.values().append_value(reason));
+            reasons.append(true);
+            sources.append_value(&self.source_uri);
+            lines.push(record.line);
+            numbers.push(record.number);
+        }
+        // In the order of the schema: raw text, line, reasons, source, row.
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(raw.finish()),
+            Arc::new(UInt64Array::from(lines)),
+            Arc::new(reasons.finish()),
+            Arc::new(sources.finish()),
+            Arc::new(UInt64Array::from(numbers)),
+        ];
+        RecordBatch::try_new(self.quarantine_schema.clone(), arrays)
+    }
+}
+
+/// The record that a row was made of.
+fn record_of(batch: &TextBatch, row: usize) -> Option<usize> {
+    match &batch.row_records {
+        None => Some(row),
+        Some(records) => records.get(row).copied(),
+    }
+}
+
+/// What becomes of a batch's records.
+struct Fates {
+    /// Records set aside, in order, each with its reasons.
+    quarantined: Vec<(usize, BTreeSet<String>)>,
+    /// Records of which every row is left out, and that had one.
+    filtered: usize,
+}
+
+impl Fates {
+    fn of(batch: &TextBatch, verdict: &Verdict) -> Self {
+        let mut why: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+        for (record, problem) in &batch.bad {
+            why.entry(*record).or_default().insert((*problem).to_owned());
+        }
+        for (reason, rows) in &verdict.reasons {
+            for record in rows.set_indices().filter_map(|row| record_of(batch, row)) {
+                why.entry(record).or_default().insert(reason.clone());
+            }
+        }
+        let filtered = match &verdict.left_out {
+            None => 0,
+            Some(left_out) => {
+                let mut rows_of: BTreeMap<usize, bool> = BTreeMap::new();
+                for (row, is_out) in left_out.iter().enumerate() {
+                    if let Some(record) = record_of(batch, row) {
+                        *rows_of.entry(record).or_insert(true) &= is_out;
+                    }
+                }
+                rows_of.iter().filter(|(record, all_out)| **all_out && !why.contains_key(record)).count()
+            }
+        };
+        Self { quarantined: why.into_iter().collect(), filtered }
+    }
+
+    /// The rows that reach the output; `None`: all.
+    fn kept(&self, batch: &TextBatch, verdict: &Verdict) -> Option<BooleanBuffer> {
+        let mut gone = verdict.left_out.clone();
+        if !self.quarantined.is_empty() {
+            let aside = (0..batch.rows.num_rows()).map(|row| {
+                let record = record_of(batch, row).unwrap_or(usize::MAX);
+                self.quarantined.binary_search_by(|(known, _)| known.cmp(&record)).is_ok()
+            });
+            add(&mut gone, &BooleanBuffer::from_iter(aside));
+        }
+        gone.map(|gone| without(&BooleanBuffer::new_set(gone.len()), &gone))
+    }
+}

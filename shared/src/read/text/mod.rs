@@ -1,0 +1,128 @@
+//! Rows out of CSV and NDJSON: byte ranges in, typed batches out, with what could not be read told record by record.
+//!
+//! A blocking thread takes a slice's bytes as they come ([`fetch`]), unpacks them ([`inflate`]), tells records apart
+//! ([`csv`]) and turns fields into columns ([`column`]). What it holds is bounded: chunks on their way, one window of
+//! plain bytes, the batches that wait. The planner's part is [`head`], which looks at a file's beginning, and [`split`].
+
+mod column;
+mod csv;
+mod csv_reader;
+mod fetch;
+mod gzip;
+mod head;
+mod inflate;
+mod json;
+mod json_reader;
+mod number;
+mod prefilter;
+mod reader;
+mod scan;
+mod shape;
+mod tree;
+mod unzstd;
+mod window;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::DataType;
+
+pub use head::{Head, head};
+pub use inflate::Packing;
+pub use reader::TextReader;
+pub use scan::Piece;
+pub use shape::TextShape;
+
+use super::SourceFile;
+use crate::Result;
+
+/// Whether text can become values of a type while it is read; other types are read as strings, and cast by `clean`.
+pub fn reads(data_type: &DataType) -> bool {
+    column::reads(data_type)
+}
+
+/// Cuts a file that is not compressed into pieces of `block_bytes`, each ending where a record does.
+///
+/// # Errors
+///
+/// [`crate::Error::Limit`] for a record above the limit; what reading gives.
+pub async fn split(source: &SourceFile, shape: &TextShape, head: &Head) -> Result<Vec<Piece>> {
+    let chunks = fetch::Chunks::of(source.clone(), head.header_bytes..source.size);
+    let scan = scan::Scan {
+        dialect: shape.dialect(),
+        header_bytes: head.header_bytes,
+        header_lines: head.header_lines,
+        block_bytes: shape.block_bytes,
+        record_bytes: shape.record_bytes,
+    };
+    scan::cut(chunks, scan, &source.uri()).await
+}
+
+/// The slice that a reader reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextSlice {
+    /// Bytes of the object.
+    pub bytes: Range<u64>,
+    /// The number of its first record, from 0.
+    pub first_record: u64,
+    /// The line of its first byte, from 1.
+    pub line: u64,
+    /// Whether a byte order mark and a header may come first: they are passed over.
+    pub at_start: bool,
+    /// Whether the file ends with it.
+    pub at_end: bool,
+    /// A batch ends where so many records, or a multiple, have been read.
+    pub row_group_rows: u64,
+}
+
+/// Where a record came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its text, in [`TextBatch::bytes`].
+    pub bytes: Range<usize>,
+    /// Its number in the source, from 0.
+    pub number: u64,
+    /// The line that it starts in, from 1.
+    pub line: u64,
+}
+
+/// Records, and the rows made of them.
+#[derive(Debug)]
+pub struct TextBatch {
+    /// The rows. A value that does not fit its type is null.
+    pub rows: RecordBatch,
+    /// For each column, the rows whose value does not fit its type.
+    pub unfit: Vec<Option<BooleanBuffer>>,
+    /// The records that were parsed.
+    pub records: Vec<Origin>,
+    /// For each row, its record by index; `None` where row and record are one.
+    pub row_records: Option<Vec<usize>>,
+    /// Records that made no row because they could not be read, by index, and why.
+    pub bad: Vec<(usize, &'static str)>,
+    /// Records that were passed over because the dataset does not keep them.
+    pub skipped: u64,
+    /// Records that make rows of an array and have none.
+    pub without_array: u64,
+    /// The bytes that records are in.
+    pub bytes: Arc<Vec<u8>>,
+    /// Whether an output row group ends here.
+    pub ends_row_group: bool,
+}
+
+impl TextBatch {
+    /// Records read.
+    pub fn read(&self) -> u64 {
+        self.skipped + u64::try_from(self.records.len()).unwrap_or(u64::MAX)
+    }
+
+    /// A record's text.
+    pub fn text(&self, record: &Origin) -> &[u8] {
+        self.bytes.get(record.bytes.clone()).unwrap_or_default()
+    }
+}
