@@ -6,3 +6,5 @@ mod open;
 mod publish;
 mod races;
 mod simulation;
+#[cfg(feature = "process")]
+mod text;
