@@ -5,6 +5,7 @@
 mod casts;
 mod conform;
 mod expectations;
+mod fhv;
 mod green;
 mod layout;
 mod properties;

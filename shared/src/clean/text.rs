@@ -18,7 +18,7 @@ use super::check::Checked;
 use super::evaluate::internal;
 use super::verdict::{Verdict, add, without};
 use super::{Cleaned, Cleaner, layout, quarantine, resolve, types, whole};
-use crate::dataset::{ColumnType, Dataset, OnCastError};
+use crate::dataset::{ColumnType, Dataset, Format, OnCastError};
 use crate::ledger::RowCounts;
 use crate::plan::TextColumn;
 use crate::read::text::{Origin, TextBatch, reads};
@@ -93,16 +93,26 @@ pub fn text_columns(
 }
 
 impl Cleaner {
-    /// A cleaner for rows that were text; their quarantine holds the source's text rather than its columns.
+    /// A cleaner for rows that were text. Their quarantine holds the source's columns as the text that they are (CSV),
+    /// then [`RAW`] and [`LINE`].
     ///
     /// # Errors
     ///
     /// As [`Cleaner::new`].
     pub fn for_text(dataset: &Dataset, rows: &Schema, source_uri: &str) -> Result<Self> {
         let mut cleaner = Self::new(dataset, rows, source_uri)?;
+        let broken = |problem: String| Error::Contract(format!("{source_uri}: {problem}"));
         let own = [Field::new(RAW, DataType::Utf8, false), Field::new(LINE, DataType::UInt64, false)];
-        let schema = quarantine::schema(&Schema::new(own.to_vec()));
-        cleaner.quarantine_schema = schema.map_err(|problem| Error::Contract(format!("{source_uri}: {problem}")))?;
+        let is_own = |name: &String| own.iter().any(|own| own.name().eq_ignore_ascii_case(name));
+        if let Some(field) = rows.fields().iter().find(|field| is_own(field.name())) {
+            let name = field.name();
+            return Err(broken(format!("the source's column `{name}` is named as one of the quarantine's: rename it")));
+        }
+        let is_csv = dataset.spec.source.format == Format::Csv;
+        let columns = rows.fields().iter().filter(|_| is_csv);
+        let fields: Vec<Field> =
+            columns.map(|field| Field::new(field.name(), DataType::Utf8, true)).chain(own).collect();
+        cleaner.quarantine_schema = quarantine::schema(&Schema::new(fields)).map_err(broken)?;
         Ok(cleaner)
     }
 
@@ -182,12 +192,17 @@ impl Cleaner {
 
     /// The quarantine's rows: one for each record set aside.
     fn set_aside(&self, batch: &TextBatch, fates: &Fates) -> Result<RecordBatch, ArrowError> {
+        let width = batch.fields.as_ref().map_or(0, |_| batch.rows.num_columns());
+        let mut columns: Vec<StringBuilder> = std::iter::repeat_with(StringBuilder::new).take(width).collect();
         let mut raw = StringBuilder::new();
         let mut reasons = ListBuilder::new(StringBuilder::new()).with_field(quarantine::reason_item());
         let mut sources = StringBuilder::new();
         let (mut lines, mut numbers) = (Vec::new(), Vec::new());
         for (record, why) in &fates.quarantined {
             let Some(record) = batch.records.get(*record) else { continue };
+            let fields = batch.fields.as_ref().map(|fields| fields.of(batch.text(record))).unwrap_or_default();
+            let mut fields = fields.into_iter();
+            columns.iter_mut().for_each(|column| column.append_option(fields.next().flatten()));
             raw.append_value(String::from_utf8_lossy(batch.text(record)));
             why.iter().for_each(|reason| reasons.values().append_value(reason));
             reasons.append(true);
@@ -195,14 +210,17 @@ impl Cleaner {
             lines.push(record.line);
             numbers.push(record.number);
         }
-        // In the order of the schema: raw text, line, reasons, source, row.
-        let arrays: Vec<ArrayRef> = vec![
+        // In the order of the schema: the columns, raw text, line, reasons, source, row.
+        let mut arrays: Vec<ArrayRef> =
+            columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
+        let own: [ArrayRef; 5] = [
             Arc::new(raw.finish()),
             Arc::new(UInt64Array::from(lines)),
             Arc::new(reasons.finish()),
             Arc::new(sources.finish()),
             Arc::new(UInt64Array::from(numbers)),
         ];
+        arrays.extend(own);
         RecordBatch::try_new(self.quarantine_schema.clone(), arrays)
     }
 }

@@ -36,17 +36,20 @@ fn a_missing_key_is_told_at_its_table(#[case] text: String, #[case] expected: &s
 #[rstest]
 #[case::top_level(
     MINIMAL.replace("name", "nmae"),
-    "1:1: unknown key `nmae`, did you mean `name`? known here: name, source, schema, expectations, transform, output"
+    "1:1: unknown key `nmae`, did you mean `name`? known here: name, source, csv, schema, expectations, transform, output"
 )]
 #[case::in_a_table(
     in_source("  patern = \"*\""),
-    "5:3: unknown key `patern`, did you mean `pattern`? known here: uri, pattern, format, modified_within"
+    "5:3: unknown key `patern`, did you mean `pattern`? known here: uri, pattern, format, modified_within, keep, block_bytes, record_bytes, depth, expansion"
 )]
 #[case::in_an_inline_table(
     in_output("[transform]\ncolumns = [{ name = \"a\", exp = \"b\" }]"),
     "9:26: unknown key `exp`, did you mean `expr`? known here: name, expr"
 )]
-#[case::like_nothing(in_source("zzz = 1"), "5:1: unknown key `zzz`; known here: uri, pattern, format, modified_within")]
+#[case::like_nothing(
+    in_source("zzz = 1"),
+    "5:1: unknown key `zzz`; known here: uri, pattern, format, modified_within, keep, block_bytes, record_bytes, depth, expansion"
+)]
 fn an_unknown_key_is_told_with_the_one_it_resembles(#[case] text: String, #[case] expected: &str) {
     assert_eq!(refusal(&text), expected);
 }

@@ -7,11 +7,15 @@ use crate::dataset::{Action, ColumnType, Dataset, TimeUnit, overlap};
 const FHVHV: &str = include_str!("../../../../infra/datasets/fhvhv.toml");
 const YELLOW: &str = include_str!("../../../../infra/datasets/yellow.toml");
 const GREEN: &str = include_str!("../../../../infra/datasets/green.toml");
+const FHV: &str = include_str!("../../../../infra/datasets/fhv.toml");
+const YELLOW_CSV: &str = include_str!("../../../../infra/datasets/yellow_csv.toml");
+const PUSHES: &str = include_str!("../../../../infra/datasets/gharchive_push.toml");
 
 #[rstest]
 #[case::fhvhv("fhvhv", FHVHV, 26)]
 #[case::yellow("yellow", YELLOW, 20)]
 #[case::green("green", GREEN, 21)]
+#[case::fhv("fhv", FHV, 7)]
 fn a_shipped_dataset_has_one_name_everywhere(#[case] name: &str, #[case] text: &str, #[case] columns: usize) {
     let dataset = Dataset::parse(text, name).unwrap();
     assert_eq!(dataset.spec.name, name);
@@ -63,7 +67,18 @@ fn rows_that_cannot_be_are_set_aside(#[case] text: &str) {
 }
 
 #[test]
+fn text_datasets_take_their_own_files() {
+    let csv = Dataset::parse(YELLOW_CSV, "yellow_csv").unwrap();
+    assert!(csv.matches("s3://nyc-tlc", "csv_backup/yellow_tripdata_2019-01.csv.gz"));
+    assert!(!csv.matches("s3://nyc-tlc", "csv_backup/green_tripdata_2019-01.csv"));
+    let pushes = Dataset::parse(PUSHES, "gharchive_push").unwrap();
+    assert!(pushes.matches("s3://gharchive", "2015-01-01-15.json.gz"));
+    let names: Vec<_> = pushes.spec.schema.columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["user", "repo", "created_at", "message", "author"]);
+}
+
+#[test]
 fn the_shipped_datasets_fit_one_sink() {
-    let datasets = [FHVHV, YELLOW, GREEN].map(|text| Dataset::parse(text, "shipped").unwrap());
+    let datasets = [FHVHV, YELLOW, GREEN, FHV, YELLOW_CSV, PUSHES].map(|text| Dataset::parse(text, "shipped").unwrap());
     overlap(&datasets.each_ref(), "s3://clean-trips").unwrap();
 }

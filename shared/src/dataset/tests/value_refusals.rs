@@ -230,3 +230,36 @@ fn ten_thousand_wrong_columns_are_told_briefly_and_one_more_is_too_many() {
     assert!(message.ends_with("\nand 9979 more"), "{message}");
     assert_eq!(refusal(&wide(10_001)), "9:11: 10001 entries, above the limit of 10000: write fewer");
 }
+
+#[rstest]
+#[case::keep_of_parquet(
+    in_source("keep = \"a = 'b'\""),
+    "5:8: `keep` is for ndjson: write the condition as transform.filter"
+)]
+#[case::csv_of_parquet(
+    MINIMAL.replace("[output]", "[csv]\ndelimiter = \";\"\n[output]"),
+    "6:1: `[csv]` is for source.format = \"csv\": leave the table out"
+)]
+#[case::delimiter(
+    MINIMAL.replace("parquet", "csv").replace("[output]", "[csv]\ndelimiter = \"::\"\n[output]"),
+    "7:13: the delimiter is one ASCII character, and no line end: write one such as `,`"
+)]
+#[case::record_bytes(in_source("record_bytes = 0"), "5:16: `record_bytes` is 0: write 1 to 268435456")]
+#[case::no_columns(
+    MINIMAL.replace("parquet", "ndjson"),
+    "1:1: ndjson needs [schema] columns: name each column, its type and its path, such as `actor.login`"
+)]
+#[case::two_arrays(
+    columns(
+        "name = \"a\", type = \"string\", path = \"x[].a\"",
+        "name = \"b\", type = \"string\", path = \"y[].b\""
+    ).replace("parquet", "ndjson"),
+    "11:41: columns `a` and `b` go through different arrays: one array makes the rows"
+)]
+#[case::path_of_parquet(
+    column("name = \"a\", type = \"string\", path = \"x\""),
+    "10:41: `path` is for ndjson: name the source's column with `aliases`"
+)]
+fn keys_of_text_formats_are_refused_where_they_mean_nothing(#[case] text: String, #[case] expected: &str) {
+    assert_eq!(refusal(&text), expected);
+}

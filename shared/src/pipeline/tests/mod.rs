@@ -10,3 +10,5 @@ mod partitions;
 mod publish;
 mod races;
 mod simulation;
+#[cfg(feature = "process")]
+mod text;

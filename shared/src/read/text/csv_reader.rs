@@ -10,7 +10,7 @@ use super::csv::{Dialect, Field, Record, record, undouble};
 use super::reader::Parse;
 use super::shape::TextShape;
 use super::window::Window;
-use super::{Origin, TextBatch, TextSlice};
+use super::{Fields, Origin, TextBatch, TextSlice};
 use crate::{Error, Result};
 
 /// A record with fewer fields than there are columns, and one with more.
@@ -24,7 +24,7 @@ pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug)]
 pub(super) struct CsvReader {
     dialect: Dialect,
-    nulls: Nulls,
+    splitter: Arc<Fields>,
     schema: SchemaRef,
     columns: Vec<ColumnBuilder>,
     fields: Vec<Field>,
@@ -69,7 +69,7 @@ impl CsvReader {
         let columns = shape.schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type()));
         Ok(Self {
             dialect: shape.dialect(),
-            nulls: Nulls::of(shape),
+            splitter: Arc::new(Fields { dialect: shape.dialect(), nulls: Nulls::of(shape) }),
             schema: shape.schema.clone(),
             columns: columns.collect::<Result<_, _>>()?,
             fields: Vec::new(),
@@ -84,7 +84,7 @@ impl CsvReader {
     }
 
     /// The next record that is one; the window moves past it.
-    fn record(&mut self, window: &mut Window, bytes: &[u8]) -> Option<(Record, u64)> {
+    fn record(&mut self, window: &mut Window, bytes: &[u8]) -> Result<Option<(Record, u64)>> {
         if self.mark && (bytes.len() >= BYTE_ORDER_MARK.len() || window.ended) {
             self.mark = false;
             if bytes.starts_with(BYTE_ORDER_MARK) {
@@ -92,11 +92,13 @@ impl CsvReader {
             }
         }
         if self.mark {
-            return None;
+            return Ok(None);
         }
         loop {
-            let found = record::<true>(self.dialect, bytes, window.at, window.ended, &mut self.fields)?;
+            let found = record::<true>(self.dialect, bytes, window.at, window.ended, &mut self.fields);
+            let Some(found) = found else { return Ok(None) };
             let line = self.line;
+            window.allow(found.end - found.start, line)?;
             window.at = found.next;
             self.line += found.lines;
             self.closed = found.closed;
@@ -106,7 +108,7 @@ impl CsvReader {
             if std::mem::take(&mut self.header) {
                 continue;
             }
-            return Some((found, line));
+            return Ok(Some((found, line)));
         }
     }
 
@@ -114,7 +116,7 @@ impl CsvReader {
         let quote = self.dialect.quote.unwrap_or(b'"');
         for (column, field) in self.columns.iter_mut().zip(&self.fields) {
             let text = bytes.get(field.start..field.end).unwrap_or_default();
-            if column.is_skipped() || self.nulls.is_null(text, field.quoted) {
+            if column.is_skipped() || self.splitter.nulls.is_null(text, field.quoted) {
                 column.push_null();
             } else if field.doubled {
                 self.scratch.clear();
@@ -134,7 +136,7 @@ impl Parse for CsvReader {
         let mut records = Vec::new();
         let mut bad = Vec::new();
         while records.len() < most {
-            let Some((record, line)) = self.record(window, &bytes) else { break };
+            let Some((record, line)) = self.record(window, &bytes)? else { break };
             let problem = record.problem.or_else(|| match self.fields.len().cmp(&self.columns.len()) {
                 std::cmp::Ordering::Less => Some(SHORT),
                 std::cmp::Ordering::Equal => None,
@@ -164,6 +166,7 @@ impl Parse for CsvReader {
             skipped: 0,
             without_array: 0,
             bytes,
+            fields: Some(Arc::clone(&self.splitter)),
             ends_row_group: false,
         }))
     }

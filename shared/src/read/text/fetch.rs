@@ -21,7 +21,7 @@ const WAITING: usize = 1;
 #[derive(Debug)]
 pub(super) struct Chunks {
     receiver: mpsc::Receiver<Result<Bytes>>,
-    task: Option<JoinHandle<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Chunks {
@@ -39,18 +39,7 @@ impl Chunks {
                 }
             }
         });
-        Self { receiver, task: Some(task) }
-    }
-
-    /// Chunks that are at hand.
-    #[cfg(test)]
-    pub fn ready(chunks: Vec<Bytes>) -> Self {
-        let (sender, receiver) = mpsc::channel(chunks.len().max(1));
-        for chunk in chunks {
-            // There is room for each.
-            let _ = sender.try_send(Ok(chunk));
-        }
-        Self { receiver, task: None }
+        Self { receiver, task }
     }
 
     /// The next chunk; `None` behind the last. Not to be called on a thread that works asynchronous tasks.
@@ -66,9 +55,7 @@ impl Chunks {
 
 impl Drop for Chunks {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 

@@ -160,6 +160,7 @@ impl Parse for JsonReader {
             if found.is_blank() {
                 continue;
             }
+            window.allow(found.end - found.start, line)?;
             let trimmed = text.trim_ascii_end().len();
             let origin = Origin { bytes: found.start..found.start + trimmed, number: self.next_record, line };
             self.next_record += 1;
@@ -179,6 +180,7 @@ impl Parse for JsonReader {
             skipped: made.skipped,
             without_array: made.without_array,
             bytes,
+            fields: None,
             ends_row_group: false,
         }))
     }

@@ -92,6 +92,34 @@ pub struct Origin {
     pub line: u64,
 }
 
+/// Tells the fields of a CSV record apart, once more, for those who set it aside.
+#[derive(Debug)]
+pub struct Fields {
+    dialect: csv::Dialect,
+    nulls: csv_reader::Nulls,
+}
+
+impl Fields {
+    /// The fields as text; nulls, and fields that are no UTF-8, are `None`.
+    pub fn of(&self, record: &[u8]) -> Vec<Option<String>> {
+        let mut fields = Vec::new();
+        csv::record::<true>(self.dialect, record, 0, true, &mut fields);
+        let text = |field: &csv::Field| {
+            let text = record.get(field.start..field.end).unwrap_or_default();
+            if self.nulls.is_null(text, field.quoted) {
+                return None;
+            }
+            let mut plain = Vec::new();
+            match self.dialect.quote.filter(|_| field.doubled) {
+                Some(quote) => csv::undouble(text, quote, &mut plain),
+                None => plain.extend_from_slice(text),
+            }
+            String::from_utf8(plain).ok()
+        };
+        fields.iter().map(text).collect()
+    }
+}
+
 /// Records, and the rows made of them.
 #[derive(Debug)]
 pub struct TextBatch {
@@ -111,6 +139,8 @@ pub struct TextBatch {
     pub without_array: u64,
     /// The bytes that records are in.
     pub bytes: Arc<Vec<u8>>,
+    /// CSV: what tells a record's fields apart.
+    pub fields: Option<Arc<Fields>>,
     /// Whether an output row group ends here.
     pub ends_row_group: bool,
 }

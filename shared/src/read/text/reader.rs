@@ -52,16 +52,7 @@ impl TextReader {
     /// Opens a slice of a source.
     pub fn open(source: &SourceFile, shape: &TextShape, slice: TextSlice) -> Result<Self> {
         let chunks = Chunks::of(source.clone(), slice.bytes.clone());
-        Self::over(chunks, source.uri(), Packing::of(&source.key), shape, slice)
-    }
-
-    pub(super) fn over(
-        chunks: Chunks,
-        uri: String,
-        packing: Packing,
-        shape: &TextShape,
-        slice: TextSlice,
-    ) -> Result<Self> {
+        let (uri, packing) = (source.uri(), Packing::of(&source.key));
         let limits = Limits { uri: uri.clone(), expansion: shape.expansion };
         let inflow = Inflow::new(chunks, packing, limits)?;
         let window = Window::new(inflow, shape.record_bytes, uri.clone());

@@ -54,13 +54,13 @@ pub(super) async fn cut(mut chunks: Chunks, scan: Scan, uri: &str) -> Result<Vec
     let mut window: Vec<u8> = Vec::new();
     while let Some(chunk) = chunks.next_async().await? {
         window.extend_from_slice(&chunk);
-        let used = cutter.take(&window, false);
+        let used = cutter.take(&window, false, uri)?;
         window.drain(..used);
         if u64::try_from(window.len()).unwrap_or(u64::MAX) > scan.record_bytes {
             return Err(too_long(uri, cutter.line, scan.record_bytes));
         }
     }
-    cutter.take(&window, true);
+    cutter.take(&window, true, uri)?;
     cutter.close();
     Ok(cutter.done)
 }
@@ -78,11 +78,15 @@ pub(super) fn too_long(uri: &str, line: u64, limit: u64) -> Error {
 
 impl Cutter {
     /// Takes the records that are whole; answers the bytes used.
-    fn take(&mut self, window: &[u8], at_end: bool) -> usize {
+    fn take(&mut self, window: &[u8], at_end: bool, uri: &str) -> Result<usize> {
         let mut at = 0;
         let mut none = Vec::new();
         while let Some(record) = record::<false>(self.scan.dialect, window, at, at_end, &mut none) {
-            let bytes = u64::try_from(record.next - at).unwrap_or(u64::MAX);
+            let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+            if wide(record.end - record.start) > self.scan.record_bytes {
+                return Err(too_long(uri, self.line, self.scan.record_bytes));
+            }
+            let bytes = wide(record.next - at);
             self.offset += bytes;
             self.line += record.lines;
             self.records += u64::from(!record.is_blank());
@@ -93,7 +97,7 @@ impl Cutter {
                 self.close();
             }
         }
-        at
+        Ok(at)
     }
 
     fn close(&mut self) {

@@ -33,6 +33,14 @@ impl Window {
         self.ended && self.at >= self.bytes.len()
     }
 
+    /// Refuses a record above the limit, which starts at `line`.
+    pub fn allow(&self, record_bytes: usize, line: u64) -> Result<()> {
+        match u64::try_from(record_bytes).unwrap_or(u64::MAX) > self.record_bytes {
+            true => Err(too_long(&self.uri, line, self.record_bytes)),
+            false => Ok(()),
+        }
+    }
+
     /// Moves on: what is left goes to the front, and more behind it. `line` is where what is left starts.
     ///
     /// # Errors
@@ -40,9 +48,7 @@ impl Window {
     /// [`crate::Error::Limit`] where what is left, a piece of one record, is above the limit already.
     pub fn advance(&mut self, line: u64) -> Result<()> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        if u64::try_from(rest.len()).unwrap_or(u64::MAX) > self.record_bytes {
-            return Err(too_long(&self.uri, line, self.record_bytes));
-        }
+        self.allow(rest.len(), line)?;
         // A record of many windows is looked at again with each: twice as much each time keeps that bounded.
         let wanted = WINDOW_BYTES.max(rest.len());
         let mut fresh = Vec::with_capacity(rest.len() + wanted + WINDOW_BYTES / 4);
