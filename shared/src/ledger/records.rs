@@ -117,7 +117,7 @@ impl From<&crate::Error> for Failure {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Published.
@@ -199,7 +199,7 @@ pub struct Open {
 }
 
 /// What readers see of a source, and who is changing it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pointer {
     /// [`FORMAT`].
     pub format: u32,
@@ -220,7 +220,7 @@ pub struct Pointer {
 }
 
 /// The run that readers see; its manifest is its outcome.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Published {
     /// Who and of which version.
     #[serde(flatten)]
@@ -230,7 +230,7 @@ pub struct Published {
 }
 
 /// A run's right to publish.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// The run.
     pub run_id: String,
@@ -248,7 +248,7 @@ impl Claim {
 }
 
 /// A run that lost its place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Displaced {
     /// The run.
     pub run_id: String,
@@ -259,7 +259,7 @@ pub struct Displaced {
 }
 
 /// An object that a displaced run left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Left {
     /// Where.
     pub key: String,

@@ -2,7 +2,7 @@
 
 mod fixture;
 mod heal;
+mod model;
 mod open;
 mod publish;
 mod races;
-mod simulation;
