@@ -9,7 +9,7 @@ use super::Context;
 use super::close::{at_once, bare_outcome, pending};
 use crate::Result;
 use crate::ledger::identity::same_version;
-use crate::ledger::records::{Claim, Left, PendingPart, Visible};
+use crate::ledger::records::{Claim, Displaced, Left, PendingPart, Visible};
 use crate::ledger::transition::{self, ClaimDecision, SourceNow};
 use crate::ledger::{Failure, Outcome, Plan, Pointer, Run, SliceRecord, SliceResult, Stamped, Status};
 use crate::storage::CompleteOutcome;
@@ -71,10 +71,12 @@ pub(super) async fn claim(ctx: &Context, plan: &Plan) -> Result<Claimed> {
         let Some(held) = held else { continue };
         if let Some(held) = fence_displaced(ctx, held).await? {
             // Asked only now: what was displaced may have turned out to be complete, and is published since.
-            return Ok(match cut_otherwise(ctx, plan, &held).await? {
-                Some(by) => Claimed::CutOtherwise { by },
-                None => Claimed::Held,
-            });
+            if let Some(by) = cut_otherwise(ctx, plan, &held).await? {
+                return Ok(Claimed::CutOtherwise { by });
+            }
+            // Parts that were never published go first: cut otherwise, they would show rows of this version twice.
+            delete_left(ctx, &transition::to_hide(&held, "")).await?;
+            return Ok(Claimed::Held);
         }
     }
 }
@@ -273,18 +275,31 @@ pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
     }
 }
 
-/// Deletes what earlier runs left and this one does not have, as long as no later run has claimed.
+/// Deletes what earlier runs left and this one does not have, as long as no later run has claimed, and then what the
+/// pointer says of them.
 pub(super) async fn retire(ctx: &Context, outcome: &Outcome) -> Result<()> {
     let run = &outcome.run;
-    let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
-    let Some(read) = read else { return Ok(()) };
-    let published = read.value.published.as_ref().is_some_and(|published| published.claim.run_id == run.run_id);
-    if !published || read.value.claim.is_some() || read.value.displaced.is_empty() {
-        return Ok(());
+    let mut listed: Option<Vec<Displaced>> = None;
+    loop {
+        let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
+        let Some(read) = read else { return Ok(()) };
+        let published = read.value.published.as_ref().is_some_and(|published| published.claim.run_id == run.run_id);
+        if !published || read.value.claim.is_some() || read.value.displaced.is_empty() {
+            return Ok(());
+        }
+        // What is noted while this goes on, such as quarantine that a failed run shows, is for the next publication.
+        let retired = match listed.take() {
+            Some(retired) => retired,
+            None => {
+                delete_left(ctx, &transition::to_retire(&read.value, outcome)).await?;
+                read.value.displaced.clone()
+            }
+        };
+        if ctx.ledger.swap_pointer(Some(&read.etag), &transition::retired(&read.value, &retired)).await?.is_some() {
+            return Ok(());
+        }
+        listed = Some(retired);
     }
-    delete_left(ctx, &transition::to_retire(&read.value, outcome)).await?;
-    ctx.ledger.swap_pointer(Some(&read.etag), &transition::retired(&read.value)).await?;
-    Ok(())
 }
 
 /// Deletes objects that are still what they were.

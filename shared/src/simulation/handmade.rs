@@ -171,10 +171,7 @@ async fn upload(
     let upload_id = sink.begin_upload(&key, &metadata).await?;
     begun.push((key.clone(), upload_id.clone()));
     let (head, tail) = (bytes.slice(..10), bytes.slice(10..));
-    let parts = vec![
-        sink.put_part(&key, &upload_id, 1, head).await?,
-        sink.put_part(&key, &upload_id, 2, tail).await?,
-    ];
+    let parts = vec![sink.put_part(&key, &upload_id, 1, head).await?, sink.put_part(&key, &upload_id, 2, tail).await?];
     let size = bytes.len() as u64;
     let upload = PendingUpload { key, upload_id, attempt: attempt.to_owned(), parts, size, crc64: crc64(&bytes) };
     Ok(PendingPart { upload, rows, row_groups: vec![rows] })

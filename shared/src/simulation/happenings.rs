@@ -132,7 +132,8 @@ impl World {
             }
         }
         self.dice.count(count);
-        let asked = Request { intent, dataset: (intent != Intent::Heal).then(|| "trips".to_owned()), ..Request::default() };
+        let asked =
+            Request { intent, dataset: (intent != Intent::Heal).then(|| "trips".to_owned()), ..Request::default() };
         let ctx = self.ctx.clone();
         let work = Box::pin(async move { check(&ctx, Trigger::Request(asked)).await.map(drop) });
         self.spawn("check", count.to_owned(), work);

@@ -141,7 +141,12 @@ fn assert_kept(report: &Report) {
     }
     if let Some(failed) = report.failures.first() {
         println!("{}", trace(failed.seed).0.join("\n"));
-        panic!("{} of {} seeds break a promise: the trace of seed {} is above", report.failures.len(), report.seeds, failed.seed);
+        panic!(
+            "{} of {} seeds break a promise: the trace of seed {} is above",
+            report.failures.len(),
+            report.seeds,
+            failed.seed
+        );
     }
 }
 

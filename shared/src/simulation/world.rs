@@ -177,7 +177,8 @@ impl World {
         let Some(waiting) = queue.receive() else { return };
         let (ctx, name) = (self.ctx.clone(), waiting.body.clone());
         let message = Some((Arc::clone(&queue), waiting));
-        let task = |use_case, work, run_id| Task { id: 0, use_case, name: name.clone(), work, message, run_id, saw: None };
+        let task =
+            |use_case, work, run_id| Task { id: 0, use_case, name: name.clone(), work, message, run_id, saw: None };
         if queue.name == "events" {
             let created = ObjectCreated {
                 bucket: BUCKET.to_owned(),
@@ -322,11 +323,27 @@ impl World {
         give_back(self.tasks[index].message.take());
     }
 
+    /// Does so many steps.
+    pub fn work(&mut self, steps: usize) {
+        for _ in 0..steps {
+            if self.dice.is_broken() || (self.tasks.is_empty() && self.is_idle()) {
+                return;
+            }
+            if self.tasks.is_empty() || self.dice.hits(300) {
+                self.deliver();
+            }
+            self.step();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.work.is_empty() && self.finalizing.is_empty() && self.events.is_empty()
+    }
+
     /// Works until nothing is left to deliver or to run.
     pub fn drain(&mut self) {
         for _ in 0..20_000 {
-            let idle = self.work.is_empty() && self.finalizing.is_empty() && self.events.is_empty();
-            if (idle && self.tasks.is_empty()) || self.dice.is_broken() {
+            if (self.tasks.is_empty() && self.is_idle()) || self.dice.is_broken() {
                 return;
             }
             self.deliver();

@@ -2,7 +2,7 @@
 
 use super::fixture::Stack;
 use crate::ledger::identity::Purpose;
-use crate::ledger::records::Claim;
+use crate::ledger::records::{Claim, Left};
 use crate::ledger::transition::{ClaimDecision, SourceNow};
 use crate::ledger::{Failure, SliceRecord, Stamped, Status, transition};
 use crate::pipeline::finalize::finalize;
@@ -337,4 +337,32 @@ async fn a_part_that_was_complete_when_its_record_was_forgotten_is_retired_all_t
     let late = stack.ready(&newer, Purpose::Incremental, "", 1).await;
     stack.finalized(&late).await;
     stack.assert_readers_see(&late).await;
+}
+
+#[tokio::test]
+async fn what_a_failed_run_notes_while_another_retires_stays_for_the_next_publication() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let left = vec![Left { key: "_quarantine/q".into(), etag: "e".into() }];
+    let pointer = transition::shown_by_failure(None, &source, "trips", "before", Vec::new());
+    let noted = transition::shown_by_failure(Some(&pointer), &source, "trips", "failed", left.clone());
+    let retired = transition::retired(&noted, &pointer.displaced);
+    assert_eq!(retired.displaced.len(), 1);
+    assert_eq!((retired.displaced[0].run_id.as_str(), &retired.displaced[0].visible), ("failed", &left));
+    assert!(retired.epoch > noted.epoch);
+}
+
+#[tokio::test]
+async fn what_a_displaced_run_had_completed_is_gone_before_a_run_cut_otherwise_completes_anything() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let stale = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    claim_only(&stack, &stale).await;
+    complete_some(&stack, &stale, 3).await;
+    let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
+    assert!(matches!(publish::claim(&stack.ctx, &late).await.unwrap(), publish::Claimed::Held));
+    assert!(stack.seen("trips/").is_empty(), "rows would be seen in its parts and in the others");
+    stack.finalized(&late).await;
+    stack.finalized(&stale).await;
+    stack.assert_only(&late).await;
 }

@@ -25,6 +25,7 @@ pub enum Step {
     FenceMade,
     NoteFenced,
     Adopt,
+    HideDisplaced,
     // complete_all
     Complete,
     SettleOutcome,
@@ -126,6 +127,16 @@ impl Finalizer {
                 let next = transition::adopted(self.read(), &displaced, before.as_ref());
                 self.swap_and_fence(state, next, bug);
             }
+            Step::HideDisplaced => {
+                let hidden = transition::to_hide(self.read(), "");
+                match hidden.get(self.at) {
+                    Some(left) => {
+                        state.delete(left, bug == Some(Bug::DeleteBlindly));
+                        self.at += 1;
+                    }
+                    None => self.held(bug),
+                }
+            }
             Step::Complete => self.complete(state, way, bug),
             Step::SettleOutcome => {
                 let status = state.settle(self.run, Status::Complete, self.attempt);
@@ -225,7 +236,8 @@ impl Finalizer {
                 self.left.clear();
                 self.to(Step::FenceOutcome);
             }
-            None => self.held(bug),
+            None if transition::to_hide(self.read(), "").is_empty() => self.held(bug),
+            None => self.to(Step::HideDisplaced),
         }
     }
 
@@ -331,10 +343,9 @@ impl Finalizer {
                 }
             }
             _ => {
-                // Lost where somebody claimed: that run retires what is left.
-                let next = transition::retired(self.read());
-                state.swap(self.read.as_ref(), next);
-                self.finish();
+                let next = transition::retired(self.read(), &self.read().displaced);
+                let is_swapped = state.swap(self.read.as_ref(), next);
+                if is_swapped { self.finish() } else { self.to(Step::ReadToRetire) }
             }
         }
     }
