@@ -28,4 +28,8 @@ pub mod deployed;
 #[cfg(feature = "process")]
 pub mod read;
 
+#[cfg(any(test, feature = "simulation"))]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+pub mod simulation;
+
 pub use error::{Error, Result};

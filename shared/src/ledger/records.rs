@@ -166,7 +166,7 @@ impl From<&crate::Error> for Failure {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Published.
@@ -251,7 +251,7 @@ pub struct Open {
 }
 
 /// What readers see of a source, and who is changing it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pointer {
     /// [`FORMAT`].
     pub format: u32,
@@ -272,7 +272,7 @@ pub struct Pointer {
 }
 
 /// The run that readers see; its manifest is its outcome.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Published {
     /// Who and of which version.
     #[serde(flatten)]
@@ -282,7 +282,7 @@ pub struct Published {
 }
 
 /// A run's right to publish.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// The run.
     pub run_id: String,
@@ -300,7 +300,7 @@ impl Claim {
 }
 
 /// A run that lost its place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Displaced {
     /// The run.
     pub run_id: String,

@@ -1,6 +1,7 @@
 //! Reads and writes of ledger objects, typed.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -16,6 +17,9 @@ use crate::{Error, Result};
 
 /// The largest ledger object that is read: a plan of many slices with a page index.
 const MAX_OBJECT_BYTES: u64 = 64 << 20;
+
+/// How many dataset files are kept parsed.
+const MAX_PARSED: usize = 64;
 
 /// How many ledger objects are read at once.
 const READS_AT_ONCE: usize = 16;
@@ -33,12 +37,20 @@ pub struct Stamped<T> {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     sink: Arc<dyn Storage>,
+    /// Dataset files by their text: parsing one takes longer than reading it.
+    parsed: Arc<Mutex<HashMap<String, Dataset>>>,
 }
 
 impl Ledger {
     /// The ledger of `sink`.
     pub fn new(sink: Arc<dyn Storage>) -> Self {
-        Self { sink }
+        Self { sink, parsed: Arc::default() }
+    }
+
+    /// The ledger of another sink that shares what this one has parsed.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn over(&self, sink: Arc<dyn Storage>) -> Self {
+        Self { sink, parsed: Arc::clone(&self.parsed) }
     }
 
     /// The sink.
@@ -254,7 +266,18 @@ impl Ledger {
 
     fn dataset_of(&self, uri: &str, bytes: &[u8]) -> Result<Dataset> {
         let text = std::str::from_utf8(bytes).map_err(|error| Error::Dataset(format!("{uri}: {error}")))?;
-        Dataset::parse(text, uri)
+        let parsed = || self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut dataset) = parsed().get(text).cloned() {
+            uri.clone_into(&mut dataset.origin);
+            return Ok(dataset);
+        }
+        let dataset = Dataset::parse(text, uri)?;
+        let mut known = parsed();
+        if known.len() >= MAX_PARSED {
+            known.clear();
+        }
+        known.insert(text.to_owned(), dataset.clone());
+        Ok(dataset)
     }
 
     /// All run ids of a dataset, by listing the ledger: for people, never on the path of a run.
@@ -285,6 +308,10 @@ fn parse_up_to<T: DeserializeOwned>(newest: u32, what: &str, bytes: &[u8]) -> Re
     #[derive(serde::Deserialize)]
     struct Head {
         format: Option<u32>,
+    }
+    // What this version wrote says so at its very beginning, and need not be read twice.
+    if let Some(current) = bytes.strip_prefix(b"{\"format\":1,").and_then(|_| serde_json::from_slice(bytes).ok()) {
+        return Ok(current);
     }
     let wrong = |problem: String| Error::Format { what: what.to_owned(), problem };
     let head: Head = serde_json::from_slice(bytes).map_err(|error| wrong(format!("not a JSON object: {error}")))?;

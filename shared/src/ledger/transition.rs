@@ -158,8 +158,8 @@ pub fn adopted(pointer: &Pointer, outcome: &Outcome, before: Option<&Outcome>) -
     next
 }
 
-/// What is to be deleted when `run_id` gives its claim back: what it left, and what those left whose place it had taken,
-/// but for objects over published parts and for quarantine that other runs show.
+/// What is to be deleted of what fenced runs left: all but objects over published parts, and but for quarantine that others
+/// than `run_id`, which gives its claim back, show.
 pub fn to_hide(pointer: &Pointer, run_id: &str) -> Vec<Left> {
     let published: HashSet<&str> =
         pointer.published.iter().flat_map(|published| &published.parts).map(String::as_str).collect();
@@ -180,11 +180,11 @@ pub fn to_retire(pointer: &Pointer, outcome: &Outcome) -> Vec<Left> {
     left.filter(|left| !current.contains(left.key.as_str())).cloned().collect()
 }
 
-/// The pointer once everything that it listed is retired.
-pub fn retired(pointer: &Pointer) -> Pointer {
+/// The pointer once these entries are retired. One that tells more by now stays.
+pub fn retired(pointer: &Pointer, listed: &[Displaced]) -> Pointer {
     let mut next = pointer.clone();
     next.epoch += 1;
-    next.displaced.clear();
+    next.displaced.retain(|displaced| !listed.contains(displaced));
     next
 }
 

@@ -8,6 +8,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{Context, open};
 use crate::Result;
+use crate::ledger::identity::{Purpose, same_version};
 use crate::ledger::records::{FORMAT, PendingPart};
 use crate::ledger::{Coerced, Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
 use crate::storage::list_all;
@@ -118,6 +119,20 @@ pub async fn fail(ctx: &Context, run: &Run, failure: Failure) -> Result<Outcome>
     settle(ctx, outcome, &records).await
 }
 
+/// Closes a run as superseded by one that is published of the same version and cut otherwise, and opens a retry, whose plan
+/// takes over that run's slices.
+pub async fn recut(ctx: &Context, run: &Run, by: &str) -> Result<Outcome> {
+    let storage = ctx.stores.open(&run.source.bucket).await?;
+    let now = storage.head(&run.source.key).await?;
+    if now.is_some_and(|meta| same_version(&meta.version, &run.source.version)) {
+        let dataset = ctx.current(&run.dataset, &run.config).await?;
+        let generation = ctx.clock.new_id();
+        let retry = Run::new(&run.dataset, &dataset.hash, Purpose::Retry, &generation, run.source.clone());
+        open::open(ctx, &dataset, retry, false).await?;
+    }
+    supersede(ctx, run, &format!("run {by}, which is published with other slices: it is tried again with those")).await
+}
+
 /// Closes a run as superseded and, where a newer version of the source did it, sees that this version is ingested.
 pub async fn supersede(ctx: &Context, run: &Run, by: &str) -> Result<Outcome> {
     let plan = ctx.ledger.plan(&run.dataset, &run.run_id).await?;
@@ -143,7 +158,7 @@ async fn settle(ctx: &Context, outcome: Outcome, records: &[Stamped<SliceRecord>
 async fn enqueue_newest(ctx: &Context, run: &Run) -> Result<()> {
     let storage = ctx.stores.open(&run.source.bucket).await?;
     let Some(meta) = storage.head(&run.source.key).await? else { return Ok(()) };
-    if crate::ledger::identity::same_version(&meta.version, &run.source.version) {
+    if same_version(&meta.version, &run.source.version) {
         return Ok(());
     }
     let dataset = ctx.current(&run.dataset, &run.config).await?;

@@ -73,9 +73,10 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
         return make_again(ctx, &plan, &records, &expired).await;
     }
     if plan.run.purpose.publishes() {
-        let outcome = match publish::claim(ctx, &plan.run).await? {
+        let outcome = match publish::claim(ctx, &plan).await? {
             Claimed::Held => None,
             Claimed::Superseded { by } => Some(close::supersede(ctx, &plan.run, &by).await?),
+            Claimed::CutOtherwise { by } => Some(close::recut(ctx, &plan.run, &by).await?),
             Claimed::Ended(outcome) => Some(*outcome),
         };
         if let Some(outcome) = outcome {

@@ -11,7 +11,7 @@ pub mod message;
 pub mod open;
 pub mod process;
 mod prune;
-mod publish;
+pub(crate) mod publish;
 pub mod request;
 pub mod verify;
 

@@ -11,9 +11,9 @@ use super::Context;
 use super::close::{at_once, bare_outcome, pending};
 use crate::Result;
 use crate::ledger::identity::same_version;
-use crate::ledger::records::{Claim, Left, PendingPart, Visible};
+use crate::ledger::records::{Claim, Displaced, Left, PendingPart, Visible};
 use crate::ledger::transition::{self, ClaimDecision, SourceNow};
-use crate::ledger::{Failure, Outcome, Pointer, Run, SliceRecord, SliceResult, Stamped, Status};
+use crate::ledger::{Failure, Outcome, Plan, Pointer, Run, SliceRecord, SliceResult, Stamped, Status};
 use crate::storage::CompleteOutcome;
 
 /// The metadata entry that tells which attempt made an object.
@@ -28,12 +28,19 @@ pub(super) enum Claimed {
         /// Which.
         by: String,
     },
+    /// It holds the claim, but what is published of this very version is cut otherwise: to put its parts in the place of
+    /// those, one by one, would show rows twice or not at all.
+    CutOtherwise {
+        /// The published run.
+        by: String,
+    },
     /// Another finalizer has ended it meanwhile.
     Ended(Box<Outcome>),
 }
 
 /// Claims the pointer and fences what the claim displaces. Starts again from the read whenever a swap is lost.
-pub(super) async fn claim(ctx: &Context, run: &Run) -> Result<Claimed> {
+pub(super) async fn claim(ctx: &Context, plan: &Plan) -> Result<Claimed> {
+    let run = &plan.run;
     let source = &run.source;
     let mine = Claim::of(run);
     let storage = ctx.stores.open(&source.bucket).await?;
@@ -64,14 +71,31 @@ pub(super) async fn claim(ctx: &Context, run: &Run) -> Result<Claimed> {
             }
         };
         let Some(held) = held else { continue };
-        if fence_displaced(ctx, held).await? {
+        if let Some(held) = fence_displaced(ctx, held).await? {
+            // Asked only now: what was displaced may have turned out to be complete, and is published since.
+            if let Some(by) = cut_otherwise(ctx, plan, &held).await? {
+                return Ok(Claimed::CutOtherwise { by });
+            }
+            // Parts that were never published go first: cut otherwise, they would show rows of this version twice.
+            delete_left(ctx, &transition::to_hide(&held, "")).await?;
             return Ok(Claimed::Held);
         }
     }
 }
 
-/// Fences every displaced run that is not known to be. `Ok(false)` where another claim came in between.
-async fn fence_displaced(ctx: &Context, mut held: Stamped<Pointer>) -> Result<bool> {
+/// The run that is published of this very version, if its slices are others than those of `plan`: it was published after
+/// the plan was made.
+async fn cut_otherwise(ctx: &Context, plan: &Plan, pointer: &Pointer) -> Result<Option<String>> {
+    let Some(published) = &pointer.published else { return Ok(None) };
+    if !same_version(&published.claim.version, &plan.run.source.version) {
+        return Ok(None);
+    }
+    let there = ctx.ledger.plan(&pointer.dataset, &published.claim.run_id).await?;
+    Ok(there.filter(|there| there.slices != plan.slices).map(|there| there.run.run_id))
+}
+
+/// Fences every displaced run that is not known to be. `None` where another claim came in between.
+async fn fence_displaced(ctx: &Context, mut held: Stamped<Pointer>) -> Result<Option<Pointer>> {
     let unfenced: Vec<String> = held
         .value
         .displaced
@@ -87,10 +111,10 @@ async fn fence_displaced(ctx: &Context, mut held: Stamped<Pointer>) -> Result<bo
                 transition::adopted(&held.value, &outcome, before.as_ref())
             }
         };
-        let Some(etag) = ctx.ledger.swap_pointer(Some(&held.etag), &next).await? else { return Ok(false) };
+        let Some(etag) = ctx.ledger.swap_pointer(Some(&held.etag), &next).await? else { return Ok(None) };
         held = Stamped { value: next, etag };
     }
-    Ok(true)
+    Ok(Some(held.value))
 }
 
 /// What fencing a run found.
@@ -253,18 +277,31 @@ pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
     }
 }
 
-/// Deletes what earlier runs left and this one does not have, as long as no later run has claimed.
+/// Deletes what earlier runs left and this one does not have, as long as no later run has claimed, and then what the
+/// pointer says of them.
 pub(super) async fn retire(ctx: &Context, outcome: &Outcome) -> Result<()> {
     let run = &outcome.run;
-    let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
-    let Some(read) = read else { return Ok(()) };
-    let published = read.value.published.as_ref().is_some_and(|published| published.claim.run_id == run.run_id);
-    if !published || read.value.claim.is_some() || read.value.displaced.is_empty() {
-        return Ok(());
+    let mut listed: Option<Vec<Displaced>> = None;
+    loop {
+        let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
+        let Some(read) = read else { return Ok(()) };
+        let published = read.value.published.as_ref().is_some_and(|published| published.claim.run_id == run.run_id);
+        if !published || read.value.claim.is_some() || read.value.displaced.is_empty() {
+            return Ok(());
+        }
+        // What is noted while this goes on, such as quarantine that a failed run shows, is for the next publication.
+        let retired = match listed.take() {
+            Some(retired) => retired,
+            None => {
+                delete_left(ctx, &transition::to_retire(&read.value, outcome)).await?;
+                read.value.displaced.clone()
+            }
+        };
+        if ctx.ledger.swap_pointer(Some(&read.etag), &transition::retired(&read.value, &retired)).await?.is_some() {
+            return Ok(());
+        }
+        listed = Some(retired);
     }
-    delete_left(ctx, &transition::to_retire(&read.value, outcome)).await?;
-    ctx.ledger.swap_pointer(Some(&read.etag), &transition::retired(&read.value)).await?;
-    Ok(())
 }
 
 /// Deletes objects that are still what they were.

@@ -83,6 +83,11 @@ impl MemoryStorage {
         self.state().objects.iter().map(|(key, stored)| (key.clone(), stored.bytes.clone())).collect()
     }
 
+    /// One object's bytes.
+    pub fn object(&self, key: &str) -> Option<Bytes> {
+        self.state().objects.get(key).map(|stored| stored.bytes.clone())
+    }
+
     /// Every upload that waits for its completion or abort, by key.
     pub fn open_uploads(&self) -> Vec<OpenUpload> {
         let state = self.state();

@@ -19,6 +19,7 @@ use crate::pipeline::publish::ATTEMPT;
 use crate::pipeline::{Context, Limits};
 use crate::plan;
 use crate::queue::Queue;
+use crate::simulation::Hand;
 use crate::storage::{MemoryStorage, MemoryStores, Storage};
 use crate::write::PendingUpload;
 use crate::{Error, Result};
@@ -32,23 +33,6 @@ format = "parquet"
 [output]
 prefix = "trips/"
 "#;
-
-/// A clock that only tests move. Names are numbered.
-#[derive(Debug)]
-pub struct Hand {
-    pub now_ms: AtomicI64,
-    pub ids: AtomicU64,
-}
-
-impl Clock for Hand {
-    fn now_ms(&self) -> i64 {
-        self.now_ms.load(Ordering::SeqCst)
-    }
-
-    fn new_id(&self) -> String {
-        format!("{:026}", self.ids.fetch_add(1, Ordering::SeqCst))
-    }
-}
 
 /// A queue that keeps what was sent.
 #[derive(Debug, Default)]
@@ -206,6 +190,12 @@ impl Stack {
 
     /// Asserts that readers see exactly `plan`'s parts, and that nothing is left open.
     pub async fn assert_only(&self, plan: &Plan) {
+        self.assert_readers_see(plan).await;
+        assert!(self.ctx.ledger.open_runs().await.unwrap().is_empty(), "every run is closed");
+    }
+
+    /// Asserts that readers see exactly `plan`'s parts, and that no upload is left open.
+    pub async fn assert_readers_see(&self, plan: &Plan) {
         let expected: Vec<_> = plan
             .slices
             .iter()
@@ -214,6 +204,5 @@ impl Stack {
             .collect();
         assert_eq!(self.seen("trips/"), expected);
         assert_eq!(self.sink.open_uploads(), []);
-        assert!(self.ctx.ledger.open_runs().await.unwrap().is_empty(), "every run is closed");
     }
 }

@@ -3,12 +3,12 @@
 mod deadline;
 mod fixture;
 mod heal;
+mod model;
 mod open;
 #[cfg(feature = "process")]
 #[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 mod partitions;
 mod publish;
 mod races;
-mod simulation;
 #[cfg(feature = "process")]
 mod text;

@@ -49,7 +49,7 @@ async fn redelivery_after_publication_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_reprocess_replaces_each_part_in_place_and_retires_the_rest() {
+async fn a_newer_version_replaces_each_part_in_place_and_retires_the_rest() {
     let stack = Stack::new();
     let source = stack.source("in/a.parquet", "1").await;
     let old = stack.planned(&source, Purpose::Incremental, "", 30).await;
@@ -59,7 +59,8 @@ async fn a_reprocess_replaces_each_part_in_place_and_retires_the_rest() {
     stack.finalized(&old).await;
     assert_eq!(stack.seen("_quarantine/").len(), 1);
 
-    let new = stack.ready(&source, Purpose::Reprocess, "01B", 2).await;
+    let source = stack.source("in/a.parquet", "2").await;
+    let new = stack.ready(&source, Purpose::Incremental, "", 2).await;
     stack.finalized(&new).await;
     stack.assert_only(&new).await;
     assert!(stack.seen("_quarantine/").is_empty(), "the old quarantine is retired as well");

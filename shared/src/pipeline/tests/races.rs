@@ -2,7 +2,7 @@
 
 use super::fixture::Stack;
 use crate::ledger::identity::Purpose;
-use crate::ledger::records::Claim;
+use crate::ledger::records::{Claim, Left};
 use crate::ledger::transition::{ClaimDecision, SourceNow};
 use crate::ledger::{Failure, SliceRecord, Stamped, Status, transition};
 use crate::pipeline::finalize::finalize;
@@ -160,7 +160,8 @@ async fn a_run_whose_outcome_is_written_but_whose_pointer_is_not_is_retired_as_i
     let source = stack.source("in/a.parquet", "1").await;
     let early = stack.ready(&source, Purpose::Incremental, "", 3).await;
     complete_unmarked(&stack, &early).await;
-    let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
+    let source = stack.source("in/a.parquet", "2").await;
+    let late = stack.ready(&source, Purpose::Incremental, "", 1).await;
     stack.finalized(&late).await;
     stack.finalized(&early).await;
     stack.assert_only(&late).await;
@@ -228,7 +229,7 @@ async fn a_run_that_has_ended_does_not_claim_again_after_its_output_was_pruned()
     stack.bucket.delete("in/a.parquet").await.unwrap();
     crate::pipeline::prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key).await.unwrap();
     // A finalizer that had looked for an outcome before there was one comes to its claim only now.
-    let claimed = crate::pipeline::publish::claim(&stack.ctx, &plan.run).await.unwrap();
+    let claimed = crate::pipeline::publish::claim(&stack.ctx, &plan).await.unwrap();
     assert!(matches!(claimed, crate::pipeline::publish::Claimed::Ended(_)));
     assert!(stack.pointer(&source).await.claim.is_none());
 }
@@ -248,7 +249,7 @@ async fn a_version_whose_claimant_ended_unpublished_is_ingested_again_when_it_co
 
 /// Fails a run that has claimed, as when its uploads are gone and its source with them.
 async fn fail_after_claim(stack: &Stack, plan: &crate::ledger::Plan) {
-    publish::claim(&stack.ctx, &plan.run).await.unwrap();
+    publish::claim(&stack.ctx, plan).await.unwrap();
     let failure = Failure { kind: "source_missing".into(), message: "gone".into() };
     close::fail(&stack.ctx, &plan.run, failure).await.unwrap();
     assert_eq!(stack.finalized(plan).await.status, Status::Failed);
@@ -278,4 +279,90 @@ async fn a_run_that_fails_after_its_claim_leaves_a_run_visible_that_was_complete
     fail_after_claim(&stack, &late).await;
     stack.assert_only(&early).await;
     assert_eq!(stack.pointer(&source).await.published.unwrap().claim.run_id, early.run.run_id);
+}
+
+#[tokio::test]
+async fn a_run_cut_otherwise_than_what_is_published_of_the_same_version_gives_way_to_a_retry_with_those_slices() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    // Planned before the other was published, under a dataset file that cut otherwise.
+    let other = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
+    let published = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    stack.finalized(&published).await;
+    assert_eq!(stack.finalized(&other).await.status, Status::Superseded);
+    stack.assert_readers_see(&published).await;
+    assert!(stack.pointer(&source).await.claim.is_none());
+    let Some(Message::File { run }) = stack.work.take().pop() else { panic!("no retry") };
+    assert_eq!((run.purpose, &run.source), (Purpose::Retry, &source));
+    assert!(run.generation > published.run.generation);
+}
+
+#[tokio::test]
+async fn quarantine_that_another_finalizer_showed_before_the_run_ended_otherwise_is_hidden() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let bad = stack.planned(&source, Purpose::Incremental, "", 2).await;
+    for slice in &bad.slices {
+        stack.recorded(&bad, slice.index, 9).await;
+    }
+    // One finalizer shows the quarantine and sleeps before it records why; another run's claim ends this one meanwhile.
+    let records = stack.ctx.ledger.slices("trips", &bad.run.run_id).await.unwrap();
+    for part in close::pending(&records).filter(|part| part.upload.key.starts_with("_quarantine/")) {
+        stack.sink.complete_upload(&part.upload.key, &part.upload.upload_id, &part.upload.parts).await.unwrap();
+    }
+    close::supersede(&stack.ctx, &bad.run, "a later request").await.unwrap();
+    assert_eq!(stack.finalized(&bad).await.status, Status::Superseded);
+    assert!(stack.seen("_quarantine/").is_empty(), "no outcome names it, so nothing would ever retire it");
+    assert_eq!(stack.sink.open_uploads(), []);
+}
+
+#[tokio::test]
+async fn a_part_that_was_complete_when_its_record_was_forgotten_is_retired_all_the_same() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let plan = stack.planned(&source, Purpose::Incremental, "", 30).await;
+    for slice in &plan.slices {
+        stack.recorded(&plan, slice.index, u64::from(slice.index == 29)).await;
+    }
+    claim_only(&stack, &plan).await;
+    // Its last slice has a part, which is completed, and a quarantine, whose upload expires.
+    let records = stack.ctx.ledger.slices("trips", &plan.run.run_id).await.unwrap();
+    let last: Vec<_> = close::pending(&records[29..]).collect();
+    stack.sink.complete_upload(&last[0].upload.key, &last[0].upload.upload_id, &last[0].upload.parts).await.unwrap();
+    stack.sink.abort_upload(&last[1].upload.key, &last[1].upload.upload_id).await.unwrap();
+    finalize(&stack.ctx, "trips", &plan.run.run_id).await.unwrap();
+    assert!(stack.ctx.ledger.slice("trips", &plan.run.run_id, 29).await.unwrap().is_none(), "it is to be made again");
+
+    let newer = stack.source("in/a.parquet", "2").await;
+    let late = stack.ready(&newer, Purpose::Incremental, "", 1).await;
+    stack.finalized(&late).await;
+    stack.assert_readers_see(&late).await;
+}
+
+#[tokio::test]
+async fn what_a_failed_run_notes_while_another_retires_stays_for_the_next_publication() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let left = vec![Left { key: "_quarantine/q".into(), etag: "e".into() }];
+    let pointer = transition::shown_by_failure(None, &source, "trips", "before", Vec::new());
+    let noted = transition::shown_by_failure(Some(&pointer), &source, "trips", "failed", left.clone());
+    let retired = transition::retired(&noted, &pointer.displaced);
+    assert_eq!(retired.displaced.len(), 1);
+    assert_eq!((retired.displaced[0].run_id.as_str(), &retired.displaced[0].visible), ("failed", &left));
+    assert!(retired.epoch > noted.epoch);
+}
+
+#[tokio::test]
+async fn what_a_displaced_run_had_completed_is_gone_before_a_run_cut_otherwise_completes_anything() {
+    let stack = Stack::new();
+    let source = stack.source("in/a.parquet", "1").await;
+    let stale = stack.ready(&source, Purpose::Incremental, "", 3).await;
+    claim_only(&stack, &stale).await;
+    complete_some(&stack, &stale, 3).await;
+    let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
+    assert!(matches!(publish::claim(&stack.ctx, &late).await.unwrap(), publish::Claimed::Held));
+    assert!(stack.seen("trips/").is_empty(), "rows would be seen in its parts and in the others");
+    stack.finalized(&late).await;
+    stack.finalized(&stale).await;
+    stack.assert_only(&late).await;
 }

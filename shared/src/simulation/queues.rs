@@ -1,4 +1,4 @@
-//! A queue that loses, doubles and reorders.
+//! A queue that loses, doubles and reorders, and takes a part of a batch.
 
 use std::sync::Mutex;
 
@@ -20,13 +20,14 @@ pub struct Waiting {
 #[derive(Debug)]
 pub struct Lossy {
     pub name: &'static str,
+    step: &'static str,
     dice: Dice,
     waiting: Mutex<Vec<Waiting>>,
 }
 
 impl Lossy {
-    pub fn new(name: &'static str, dice: &Dice) -> Self {
-        Self { name, dice: dice.clone(), waiting: Mutex::default() }
+    pub fn new(name: &'static str, step: &'static str, dice: &Dice) -> Self {
+        Self { name, step, dice: dice.clone(), waiting: Mutex::default() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -45,16 +46,16 @@ impl Lossy {
         }
         let index = self.dice.index(waiting.len());
         if index > 0 {
-            self.dice.count("reordered");
+            self.dice.count("messages reordered");
         }
         if self.dice.hits(self.dice.odds().duplicate) {
-            self.dice.count("delivered twice");
+            self.dice.count("message delivered twice");
             return Some(waiting[index].clone());
         }
         Some(waiting.swap_remove(index))
     }
 
-    /// Takes a message back whose handler failed.
+    /// Takes a message back that was not acknowledged in time.
     pub fn give_back(&self, mut message: Waiting) {
         message.received += 1;
         if message.received >= MAX_RECEIVES {
@@ -68,29 +69,40 @@ impl Lossy {
 #[async_trait]
 impl Queue for Lossy {
     async fn send(&self, bodies: &[String]) -> Result<()> {
-        self.dice.turn().await;
-        let failed = || Error::Queue { queue: self.name.to_owned(), problem: "injected".to_owned() };
-        for body in bodies {
-            if self.dice.hits(self.dice.odds().fails_before) {
-                self.dice.count("failed before its effect");
-                return Err(failed());
+        self.dice.turn(Some(self.step)).await;
+        let failed = |problem: &str| Error::Queue { queue: self.name.to_owned(), problem: problem.to_owned() };
+        let odds = self.dice.odds();
+        // Entries fail each for itself, and the batch with them.
+        let fails: Vec<bool> = bodies.iter().map(|_| self.dice.hits(odds.fails_before)).collect();
+        for (body, fails) in bodies.iter().zip(&fails) {
+            if *fails {
+                continue;
             }
-            if self.dice.hits(self.dice.odds().message_lost) {
+            if self.dice.hits(odds.message_lost) {
                 self.dice.count("message lost");
                 continue;
             }
-            self.dice.note(format!("send {} {}", self.name, body.chars().take(90).collect::<String>()));
+            self.dice.note(|| format!("send {} {}", self.name, body.chars().take(90).collect::<String>()));
             self.add(body.clone());
         }
-        if self.dice.hits(self.dice.odds().reply_lost) {
-            self.dice.count("reply lost after its effect");
-            return Err(failed());
+        if fails.contains(&true) {
+            let partly = fails.contains(&false);
+            self.dice.count(if partly { "batch partly failed" } else { "operation failed" });
+            if partly {
+                self.dice.had(self.step);
+            }
+            return Err(failed("injected"));
+        }
+        self.dice.had(self.step);
+        if self.dice.hits(odds.reply_lost) {
+            self.dice.count("reply lost");
+            return Err(failed("injected after its effect"));
         }
         Ok(())
     }
 
     async fn waiting(&self) -> Result<u64> {
-        self.dice.turn().await;
+        self.dice.turn(None).await;
         // About how many, as SQS has it.
         let roughly =
             if self.dice.hits(self.dice.odds().message_lost) { 0 } else { self.waiting.lock().unwrap().len() };
