@@ -116,6 +116,7 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
         columns: float(u64::try_from(after.len()).unwrap_or(u64::MAX)),
         slices: float(u64::try_from(slices.len()).unwrap_or(u64::MAX)),
         row_group_rows: float(output.row_group_rows),
+        partitioned: !output.partition_by.is_empty(),
     });
     Ok(Planned {
         uri: source.uri(),
