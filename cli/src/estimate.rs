@@ -30,6 +30,11 @@ const BASE_BYTES: f64 = 200e6;
 /// The row group in the making and the source's pages in hand, as multiples of their compressed bytes.
 const COMPRESSED_MULTIPLE: f64 = 3.0;
 
+/// A value of the row group that a partitioned output gathers, in bytes: most are numbers and times.
+const GATHERED_VALUE_BYTES: f64 = 8.0;
+/// What a partitioned output gathers at most (`pipeline::partitions`).
+const GATHERED_BYTES: f64 = 268_435_456.0;
+
 /// What goes in.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
@@ -43,6 +48,8 @@ pub struct Shape {
     pub slices: f64,
     /// Source rows per output row group.
     pub row_group_rows: f64,
+    /// Whether the output is partitioned.
+    pub partitioned: bool,
 }
 
 /// What comes out.
@@ -63,7 +70,9 @@ impl Estimate {
     pub fn of(shape: Shape) -> Self {
         let slices = shape.slices.max(1.0);
         let group_bytes = shape.bytes / shape.rows.max(1.0) * shape.row_group_rows.min(shape.rows);
-        let memory = BASE_BYTES + COMPRESSED_MULTIPLE * group_bytes;
+        let gathered = shape.row_group_rows.min(shape.rows) * shape.columns * GATHERED_VALUE_BYTES;
+        let gathered = if shape.partitioned { gathered.min(GATHERED_BYTES) } else { 0.0 };
+        let memory = BASE_BYTES + COMPRESSED_MULTIPLE * group_bytes + gathered;
         let seconds = shape.rows * shape.columns / VALUES_A_SECOND + slices * SECONDS_A_SLICE;
         let gb_seconds = seconds * FUNCTION_GIB;
         let requests = shape.bytes / REQUEST_BYTES;
@@ -107,8 +116,11 @@ mod tests {
 
     #[test]
     fn a_month_of_fhvhv_costs_less_than_a_cent_or_two() {
-        let month = Shape { bytes: 450e6, rows: 18.5e6, columns: 24.0, slices: 18.0, row_group_rows: 1_048_576.0 };
+        let (slices, row_group_rows, partitioned) = (18.0, 1_048_576.0, false);
+        let month = Shape { bytes: 450e6, rows: 18.5e6, columns: 24.0, slices, row_group_rows, partitioned };
         let estimate = Estimate::of(month);
+        let more = Estimate::of(Shape { partitioned: true, ..month }).memory_bytes - estimate.memory_bytes;
+        assert!((100_000_000..300_000_000).contains(&more), "{more}");
         assert!((0.0005..0.02).contains(&estimate.dollars), "{estimate:?}");
         assert!(estimate.memory_bytes < 1_000_000_000, "{estimate:?}");
     }

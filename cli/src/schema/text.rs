@@ -81,6 +81,14 @@ fn runs(layouts: &[Layout], labels: &Labels) -> String {
     format!("{}{more}", table.text(""))
 }
 
+/// Columns that changed alike.
+struct Group<'a> {
+    names: Vec<&'a str>,
+    fits: String,
+    /// As [`changes`] tells them.
+    changes: Vec<[String; 4]>,
+}
+
 /// Columns that changed, those that changed alike together: a line for each change, and beside it the columns.
 fn drifted(columns: &[&Column], labels: &Labels) -> String {
     let mut table = Table::new(&[
@@ -91,16 +99,16 @@ fn drifted(columns: &[&Column], labels: &Labels) -> String {
         ("type", Align::Left),
         ("nulls", Align::Right),
     ]);
-    let mut groups: Vec<(Vec<[String; 4]>, String, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for column in columns {
         let changes = changes(column, labels);
         let fits = column.widest.as_ref().map_or_else(|| "nothing".to_owned(), type_name);
-        match groups.iter_mut().find(|(known, common, _)| *known == changes && *common == fits) {
-            Some((_, _, names)) => names.push(&column.name),
-            None => groups.push((changes, fits, vec![&column.name])),
+        match groups.iter_mut().find(|group| group.changes == changes && group.fits == fits) {
+            Some(group) => group.names.push(&column.name),
+            None => groups.push(Group { names: vec![&column.name], fits, changes }),
         }
     }
-    for (nth, (changes, fits, names)) in groups.iter().enumerate() {
+    for (nth, Group { names, fits, changes }) in groups.iter().enumerate() {
         if nth > 0 {
             table.row([]);
         }

@@ -10,7 +10,7 @@
 //! | decimals, decimal and integer | room for the digits of both, up to 38 | |
 //! | decimal and float, decimals beyond 38 digits | `float64` | decimals are rounded |
 //! | bool and integer or float | the number | |
-//! | date and timestamp | the timestamp | |
+//! | date and timestamp | the timestamp | to nanoseconds: as below |
 //! | timestamps, times | the finer unit | to nanoseconds: what lies outside 1677 to 2262 does not fit |
 //! | timestamps of two zones; with and without | in UTC; without | times are UTC |
 //! | text and anything that has a text | `string` | |
@@ -48,10 +48,10 @@ pub fn widest(left: &DataType, right: &DataType) -> Option<Widest> {
         (Null, _) => plain(whole_type(right)),
         (_, Null) => plain(whole_type(left)),
         (Boolean, number) | (number, Boolean) if number.is_integer() || number.is_floating() => plain(number.clone()),
-        (Date32, Timestamp(unit, None)) | (Timestamp(unit, None), Date32) => Some(Widest {
-            data_type: Timestamp(*unit, None),
-            note: (*unit == TimeUnit::Nanosecond).then_some(NANOSECONDS),
-        }),
+        (Date32, Timestamp(unit, None)) | (Timestamp(unit, None), Date32) => {
+            let note = (*unit == TimeUnit::Nanosecond).then_some(NANOSECONDS);
+            Some(Widest { data_type: Timestamp(*unit, None), note })
+        }
         (Timestamp(one, zone), Timestamp(other, other_zone)) => Some(instants(*one, zone, *other, other_zone)),
         (Time32(one) | Time64(one), Time32(other) | Time64(other)) => plain(match finer(*one, *other) {
             unit @ (TimeUnit::Second | TimeUnit::Millisecond) => Time32(unit),

@@ -52,7 +52,7 @@ fn samples() -> Vec<ArrayRef> {
 #[test]
 fn the_common_type_takes_every_value_of_both_unless_it_says_so() {
     let samples = samples();
-    let mut common = 0;
+    let (mut common, mut problems) = (0, Vec::new());
     for left in &samples {
         for right in &samples {
             let found = widest(left.data_type(), right.data_type());
@@ -69,18 +69,29 @@ fn the_common_type_takes_every_value_of_both_unless_it_says_so() {
                 let what = format!("{} of {} and {}", source.data_type(), left.data_type(), right.data_type());
                 // A dictionary is cast as its strings are.
                 let to = if data_type == dictionary_type() { DataType::Utf8 } else { data_type.clone() };
-                let cast = Cast::plan(source.data_type(), &to).unwrap_or_else(|error| panic!("{what}: {error}"));
-                let (_, unfit) = cast.apply(source).unwrap();
+                let cast = match Cast::plan(source.data_type(), &to) {
+                    Ok(cast) => cast,
+                    Err(error) => {
+                        problems.push(format!("{what}: {error}"));
+                        continue;
+                    }
+                };
+                let (there, unfit) = cast.apply(source).unwrap();
                 let lost = unfit.map_or(0, |rows| rows.count_set_bits());
-                assert!(lost == 0 || note.is_some(), "{what}: {lost} rows do not fit {data_type}");
+                if lost > 0 && note.is_none() {
+                    problems.push(format!("{what}: {lost} rows do not fit {data_type}"));
+                }
                 // Nothing is lost where casting back gives the same values.
                 let exact = note.is_none() && to != DataType::Utf8 && source.data_type() != &DataType::Null;
-                if let (true, Ok(back)) = (exact, Cast::plan(&to, source.data_type())) {
-                    assert_eq!(&back.apply(&cast.apply(source).unwrap().0).unwrap().0, source, "{what}");
+                if let (true, Ok(back)) = (exact, Cast::plan(&to, source.data_type()))
+                    && &back.apply(&there).unwrap().0 != source
+                {
+                    problems.push(format!("{what}: not the same back from {data_type}"));
                 }
             }
         }
     }
+    assert!(problems.is_empty(), "{problems:#?}");
     assert!(common > 300, "{common}");
 }
 

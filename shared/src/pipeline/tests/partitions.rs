@@ -262,6 +262,16 @@ async fn a_column_that_names_a_partition_leaves_the_part_and_levels_nest() {
 }
 
 #[tokio::test]
+async fn values_that_are_named_alike_share_a_part_in_the_sources_order() {
+    let either = "case when number % 3 = 0 then '' when number % 3 = 1 then null else 'x' end";
+    let stack = partitioned(&format!("partition_by = [{{ name = \"v\", expr = \"{either}\" }}]"));
+    let outcome = ingested(&stack, "in/a.parquet", on([0; 9])).await;
+    assert_eq!(outcome.status, Status::Complete, "{:?}", outcome.error);
+    let rows: Vec<Vec<i64>> = parts(&stack).values().map(numbers).collect();
+    assert_eq!(rows, [vec![0, 1, 3, 4, 6, 7], vec![2, 5, 8]]);
+}
+
+#[tokio::test]
 async fn a_slice_without_kept_rows_makes_no_part() {
     let stack = partitioned("partition_by = [\"date(pickup)\"]\n[transform]\nfilter = \"number < 100\"");
     let outcome = ingested(&stack, "in/a.parquet", on((0..200).map(|_| 0))).await;
