@@ -55,7 +55,10 @@ async fn main() -> ExitCode {
         let name = group.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         eprintln!("faults: {name}");
         match run(group, &arguments).await {
-            Ok(found) => report.extend(found),
+            Ok(found) => {
+                eprintln!("{}", found.table());
+                report.extend(found);
+            }
             Err(error) => report.problems.push(format!("{name}: {error:#}")),
         }
     }
