@@ -36,6 +36,7 @@ mod quarantine;
 mod resolve;
 mod sql;
 mod types;
+mod untouched;
 mod validate;
 mod values;
 mod verdict;
@@ -54,6 +55,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 pub use quarantine::{REASONS, ROW, SOURCE};
 pub use resolve::Drift;
+pub use untouched::{Inspector, Untouched};
 pub use validate::validate;
 
 use crate::dataset::{CastRule, Dataset, OnCastError};

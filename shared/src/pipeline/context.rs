@@ -23,11 +23,20 @@ pub struct Limits {
     pub deadline_margin_ms: i64,
     /// Threads that encode a slice's columns.
     pub threads: usize,
+    /// Memory of the process that cleans a slice, bytes; `None` where nothing bounds it.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { plan_slices: 10_000, stall_ms: 20 * 60_000, restarts: 3, deadline_margin_ms: 10_000, threads: 1 }
+        Self {
+            plan_slices: 10_000,
+            stall_ms: 20 * 60_000,
+            restarts: 3,
+            deadline_margin_ms: 10_000,
+            threads: 1,
+            memory_bytes: None,
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub mod request;
 pub mod verify;
 
 #[cfg(feature = "process")]
+mod copy;
+#[cfg(feature = "process")]
 pub mod embedded;
 #[cfg(feature = "process")]
 pub mod process;

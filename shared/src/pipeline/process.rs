@@ -9,7 +9,8 @@ use crate::clean::Cleaner;
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::FORMAT;
 use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, Status, keys};
-use crate::read::parquet::{Footer, find_pages, read_from_start};
+use crate::plan::admission::{self, Shape};
+use crate::read::parquet::{Footer, find_pages, read_again, read_from_start};
 use crate::{Error, Result, plan, telemetry};
 
 /// What a work message led to.
@@ -95,16 +96,25 @@ async fn make_plan(ctx: &Context, run: &Run) -> Result<Plan> {
     // Compiles the contract and the SQL against this very schema, so that what can never work fails before any row.
     Cleaner::new(&dataset, &footer.schema, &file.uri())?;
     let output = &dataset.spec.output;
-    let (row_group_rows, slices) = match earlier_slices(ctx, run).await? {
-        Some(earlier) if earlier.rows == footer.total_rows => (earlier.row_group_rows, earlier.slices),
+    let wanted = Shape { row_group_rows: output.row_group_rows, slice_row_groups: output.slice_row_groups };
+    let (row_group_rows, slices, shape_note) = match earlier_slices(ctx, run).await? {
+        Some(earlier) if earlier.rows == footer.total_rows => (earlier.row_group_rows, earlier.slices, None),
         _ => {
+            let (shape, note) = match ctx.limits.memory_bytes {
+                None => (wanted, None),
+                Some(limit) => {
+                    let shape = admission::admit(&footer.widths(), wanted, limit)?;
+                    (shape, admission::note(wanted, shape, limit))
+                }
+            };
             let limit = ctx.limits.plan_slices;
-            let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
-            (output.row_group_rows, slices)
+            let slices = plan::slices(footer.total_rows, shape.row_group_rows, shape.slice_row_groups, limit)?;
+            (shape.row_group_rows, slices, note)
         }
     };
     let pages = find_pages(&file, &footer, &slices).await?;
-    let notes = read_from_start(&footer, &slices, &pages);
+    let notes = shape_note.into_iter().chain(read_from_start(&footer, &slices, &pages));
+    let notes = notes.chain(read_again(&footer, &slices, &pages)).collect();
     Ok(Plan {
         format: FORMAT,
         run: run.clone(),

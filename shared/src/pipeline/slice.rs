@@ -1,6 +1,7 @@
 //! One slice: read, clean, write, without making anything visible.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,11 +9,12 @@ use arrow::array::RecordBatch;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 
 use super::Context;
+use super::copy::Copier;
 use super::publish::ATTEMPT;
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
 use crate::ledger::records::PendingPart;
-use crate::ledger::{Plan, SliceDone, keys};
+use crate::ledger::{Plan, RowCounts, SliceDone, keys};
 use crate::plan::{Slice, windows};
 use crate::read::SourceFile;
 use crate::read::parquet::{Footer, ReadOptions, SliceReader};
@@ -57,7 +59,10 @@ struct Work<'a> {
     attempt: &'a str,
     options: PartOptions,
     cleaner: Cleaner,
-    reader: SliceReader,
+    file: SourceFile,
+    footer: Footer,
+    /// `None` where no window can be copied.
+    copier: Option<Copier>,
     part: PartWriter,
     /// Begun with the first row that is set aside: most slices have none.
     quarantine: Option<PartWriter>,
@@ -80,25 +85,72 @@ impl<'a> Work<'a> {
             metadata: footer_metadata(plan, slice),
             threads: ctx.limits.threads,
         };
-        let reader =
-            SliceReader::open(&file, &footer, plan.pages.as_ref(), slice.rows.clone(), &ReadOptions::default()).await?;
+        let copier = Copier::find(&file, &footer, &cleaner, &dataset, (slice, plan.row_group_rows), &options)?;
         let upload = begin_upload(ctx, keys::part(&plan.parts_folder, index), attempt).await?;
         let part = PartWriter::begin(Arc::clone(cleaner.output_schema()), options.clone(), upload);
         let done =
             SliceDone { drift: cleaner.drift().iter().map(ToString::to_string).collect(), ..SliceDone::default() };
-        Ok(Self { ctx, plan, slice, attempt, options, cleaner, reader, part, quarantine: None, done })
+        Ok(Self { ctx, plan, slice, attempt, options, cleaner, file, footer, copier, part, quarantine: None, done })
     }
 
     /// Reads every row of the slice, window by window: one output row group is one window of source rows, less those
     /// set aside.
     async fn run(&mut self) -> Result<()> {
+        let mut windows = windows(self.slice, self.plan.row_group_rows).peekable();
+        while let Some(window) = windows.next() {
+            if self.may_copy(&window) {
+                self.copy_or_clean(window).await?;
+                continue;
+            }
+            // Windows up to the next one that may be copied are read in one go.
+            let mut several = vec![window];
+            while let Some(window) = windows.next_if(|window| !self.may_copy(window)) {
+                several.push(window);
+            }
+            let start = several.first().map_or(0, |window| window.start);
+            let rows = start..several.last().map_or(start, |window| window.end);
+            let (pages, options) = (self.plan.pages.as_ref(), ReadOptions::default());
+            let reader = SliceReader::open(&self.file, &self.footer, pages, rows, &options).await?;
+            self.clean(reader, several).await?;
+        }
+        Ok(())
+    }
+
+    fn may_copy(&self, window: &Range<u64>) -> bool {
+        self.copier.as_ref().is_some_and(|copier| copier.may_copy(window))
+    }
+
+    /// A window that is a row group of the source already: copied where every row passes unchanged.
+    async fn copy_or_clean(&mut self, window: Range<u64>) -> Result<()> {
+        let held = match &self.copier {
+            Some(copier) => copier.hold(&window).await?,
+            None => None,
+        };
+        let (Some(copier), Some(held)) = (&self.copier, held) else {
+            let (pages, options) = (self.plan.pages.as_ref(), ReadOptions::default());
+            let reader = SliceReader::open(&self.file, &self.footer, pages, window.clone(), &options).await?;
+            return self.clean(reader, vec![window]).await;
+        };
+        let unchanged = copier.unchanged(&held, window.start).await?;
+        let (Some(warnings), Some(chunks)) = (unchanged, held.encoded_chunks()) else {
+            return self.clean(held.rows(None)?, vec![window]).await;
+        };
+        let rows = window.end - window.start;
+        tracing::debug!(first_row = window.start, rows, "row group copied");
+        self.done.rows += RowCounts { read: rows, kept: rows, written: rows, ..RowCounts::default() };
+        add(&mut self.done.warnings, warnings);
+        self.part.copy_row_group(chunks).await
+    }
+
+    /// Cleans the rows of these windows, which follow one another.
+    async fn clean(&mut self, mut reader: SliceReader, windows: Vec<Range<u64>>) -> Result<()> {
         let mut pending: Option<RecordBatch> = None;
-        for window in windows(self.slice, self.plan.row_group_rows) {
+        for window in windows {
             let mut row = window.start;
             while row < window.end {
                 let batch = match pending.take() {
                     Some(rest) => rest,
-                    None => match self.reader.next().await? {
+                    None => match reader.next().await? {
                         Some(batch) => batch,
                         None => return Err(Error::Internal(format!("rows end at {row}, before the slice does"))),
                     },
@@ -114,7 +166,7 @@ impl<'a> Work<'a> {
             self.part.end_row_group().await?;
         }
         // Past the last row the reader tells whether the file really ends there.
-        match self.reader.next().await? {
+        match reader.next().await? {
             None => Ok(()),
             Some(_) => Err(Error::Internal("rows go on after the slice's end".to_owned())),
         }
@@ -123,11 +175,8 @@ impl<'a> Work<'a> {
     async fn batch(&mut self, batch: &RecordBatch, first_row: u64) -> Result<()> {
         let Cleaned { kept, quarantined, counts, reasons, warnings } = self.cleaner.clean(batch, first_row)?;
         self.done.rows += counts;
-        for (sums, counts) in [(&mut self.done.reasons, reasons), (&mut self.done.warnings, warnings)] {
-            for (name, count) in counts {
-                *sums.entry(name).or_default() += count;
-            }
-        }
+        add(&mut self.done.reasons, reasons);
+        add(&mut self.done.warnings, warnings);
         if kept.num_rows() > 0 {
             self.part.write(kept).await?;
         }
@@ -176,6 +225,13 @@ impl<'a> Work<'a> {
         if let Some(quarantine) = self.quarantine {
             quarantine.abort().await;
         }
+    }
+}
+
+/// Adds counts by name.
+pub(super) fn add(sums: &mut BTreeMap<String, u64>, counts: BTreeMap<String, u64>) {
+    for (name, count) in counts {
+        *sums.entry(name).or_default() += count;
     }
 }
 
