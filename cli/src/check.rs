@@ -147,7 +147,7 @@ fn planned(
         columns: float(u64::try_from(after.len()).unwrap_or(u64::MAX)),
         slices: float(u64::try_from(slices.len()).unwrap_or(u64::MAX)),
         row_group_rows: float(row_group_rows),
-        partitioned: !dataset.spec.output.partition_by.is_empty(),
+        partitioned: !cleaner.partitions().is_empty(),
     });
     Planned {
         uri: source.uri(),

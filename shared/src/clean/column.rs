@@ -54,7 +54,33 @@ pub(super) struct Conformed {
     pub missing: Option<BooleanBuffer>,
 }
 
+/// Whether a column's values come out as they went in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passes {
+    /// Whatever they are.
+    Always,
+    /// Some do and some may not.
+    ByValue,
+    /// They get another type.
+    Never,
+}
+
 impl Column {
+    /// What becomes of the values of its column in the source, `from`.
+    pub(super) fn passes(&self, from: &Field) -> Passes {
+        let (from_type, to) = (from.data_type(), self.field.data_type());
+        let is_text = |data_type: &DataType| types::logical_type(data_type) == DataType::Utf8;
+        let Work::Conform(conform) = &self.work else { return Passes::Always };
+        if from_type != to && !(is_text(from_type) && is_text(to)) {
+            return Passes::Never;
+        }
+        let may_lack = !conform.nullable && from.is_nullable();
+        match conform.list.is_some() || conform.trim || conform.default.is_some() || may_lack {
+            true => Passes::ByValue,
+            false => Passes::Always,
+        }
+    }
+
     /// A column as the source has it.
     pub(super) fn kept(field: &Field, source: usize) -> Self {
         Self { field: field.clone(), source: Some(source), work: Work::Keep }

@@ -41,6 +41,7 @@ mod resolve;
 mod sql;
 mod text;
 mod types;
+mod untouched;
 mod validate;
 mod values;
 mod verdict;
@@ -63,6 +64,7 @@ pub use quarantine::{REASONS, ROW, SOURCE};
 pub use resolve::Drift;
 pub(crate) use text::TextCast;
 pub use text::{LINE, RAW, text_columns, text_types};
+pub use untouched::{Inspector, Untouched};
 pub use validate::validate;
 pub use widen::{Widest, declared, is_widening, widest};
 

@@ -24,6 +24,9 @@ pub const FINALIZE_QUEUE_URL: &str = "ROWMILL_FINALIZE_QUEUE_URL";
 /// How long a run may go without progress before the sweep restarts it, seconds; optional.
 pub const STALL_SECONDS: &str = "ROWMILL_STALL_SECONDS";
 
+/// The function's memory, MiB: set by Lambda.
+const MEMORY_MIB: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+
 /// The SDK's configuration, from the environment.
 pub async fn sdk_config() -> SdkConfig {
     aws_config::load_defaults(BehaviorVersion::latest()).await
@@ -54,6 +57,8 @@ fn limits() -> Result<Limits> {
         })?;
         limits.stall_ms = parsed.saturating_mul(1_000);
     }
+    let memory_mib = env::var(MEMORY_MIB).ok().and_then(|mib| mib.parse::<u64>().ok());
+    limits.memory_bytes = memory_mib.and_then(|mib| mib.checked_mul(1 << 20));
     Ok(limits)
 }
 

@@ -25,6 +25,8 @@ pub struct Limits {
     pub deadline_stops: u32,
     /// Threads that encode a slice's columns.
     pub threads: usize,
+    /// Memory of the process that cleans a slice, bytes; `None` where nothing bounds it.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -36,6 +38,7 @@ impl Default for Limits {
             deadline_margin_ms: 10_000,
             deadline_stops: 3,
             threads: 1,
+            memory_bytes: None,
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::clean::Cleaner;
 use crate::dataset::Format;
 use crate::ledger::records::{FORMAT, TEXT_FORMAT};
 use crate::ledger::{Plan, Run, SliceDone, keys};
-use crate::read::parquet::{Footer, find_pages, read_from_start};
+use crate::plan::admission::{self, Shape};
+use crate::read::parquet::{Footer, find_pages, read_again, read_from_start};
 use crate::{Result, plan};
 
 /// The formats that a dataset file may name.
@@ -53,16 +54,25 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
     // Compiles the contract and the SQL against this very schema, so that what can never work fails before any row.
     Cleaner::new(&dataset, &footer.schema, &file.uri())?;
     let output = &dataset.spec.output;
-    let (row_group_rows, slices) = match earlier {
-        Some(earlier) if earlier.rows == footer.total_rows => (earlier.row_group_rows, earlier.slices.clone()),
+    let wanted = Shape { row_group_rows: output.row_group_rows, slice_row_groups: output.slice_row_groups };
+    let (row_group_rows, slices, shape_note) = match earlier {
+        Some(earlier) if earlier.rows == footer.total_rows => (earlier.row_group_rows, earlier.slices.clone(), None),
         _ => {
+            let (shape, note) = match ctx.limits.memory_bytes {
+                None => (wanted, None),
+                Some(limit) => {
+                    let shape = admission::admit(&footer.widths(), wanted, limit)?;
+                    (shape, admission::note(wanted, shape, limit))
+                }
+            };
             let limit = ctx.limits.plan_slices;
-            let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
-            (output.row_group_rows, slices)
+            let slices = plan::slices(footer.total_rows, shape.row_group_rows, shape.slice_row_groups, limit)?;
+            (shape.row_group_rows, slices, note)
         }
     };
     let pages = find_pages(&file, &footer, &slices).await?;
-    let notes = read_from_start(&footer, &slices, &pages);
+    let notes = shape_note.into_iter().chain(read_from_start(&footer, &slices, &pages));
+    let notes = notes.chain(read_again(&footer, &slices, &pages)).collect();
     Ok(Plan {
         format: FORMAT,
         run: run.clone(),

@@ -20,7 +20,7 @@ use crate::clean::{Cleaner, PartitionColumn};
 use crate::dataset::Dataset;
 use crate::ledger::{Plan, keys};
 use crate::plan::Slice;
-use crate::write::{FinishedPart, PartOptions, PartWriter, TurnWriter, UploadOptions, hive};
+use crate::write::{EncodedChunk, FinishedPart, PartOptions, PartWriter, TurnWriter, UploadOptions, hive};
 use crate::{Error, Result};
 
 /// Rows gathered before they are written, window or not.
@@ -80,6 +80,16 @@ impl<'a> Output<'a> {
         match self {
             Self::Whole(part) => part.write(rows).await,
             Self::Partitioned(partitions) => partitions.write(rows, values).await,
+        }
+    }
+
+    /// Takes a row group of the source as it is encoded there. Rows that go to partitions cannot be copied.
+    pub(super) async fn copy_row_group(&mut self, chunks: Vec<EncodedChunk>) -> Result<()> {
+        match self {
+            Self::Whole(part) => part.copy_row_group(chunks).await,
+            Self::Partitioned(_) => {
+                Err(Error::Internal("a row group was copied where rows go to partitions".to_owned()))
+            }
         }
     }
 

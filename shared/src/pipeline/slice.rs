@@ -1,19 +1,21 @@
 //! One slice: read, clean, write, without making anything visible.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 
+use super::copy::Copier;
 use super::partitions::Output;
 use super::publish::ATTEMPT;
 use super::{Context, text};
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
 use crate::ledger::records::PendingPart;
-use crate::ledger::{Plan, SliceDone, keys};
+use crate::ledger::{Plan, RowCounts, SliceDone, keys};
 use crate::plan::{Slice, windows};
 use crate::read::SourceFile;
 use crate::read::parquet::{Footer, ReadOptions, SliceReader};
@@ -53,8 +55,22 @@ pub(super) async fn clean_slice(ctx: &Context, plan: &Plan, index: u32, attempt:
 
 /// A slice's rows.
 enum Rows {
-    Parquet(SliceReader),
+    Parquet(Box<ParquetRows>),
     Text(TextReader),
+}
+
+/// A Parquet source about to be read.
+struct ParquetRows {
+    file: SourceFile,
+    footer: Footer,
+    /// `None` where no window can be copied.
+    copier: Option<Copier>,
+}
+
+impl ParquetRows {
+    fn may_copy(&self, window: &Range<u64>) -> bool {
+        self.copier.as_ref().is_some_and(|copier| copier.may_copy(window))
+    }
 }
 
 /// A slice in the making.
@@ -82,26 +98,22 @@ impl<'a> Work<'a> {
         })?;
         let dataset = ctx.config(&plan.run.config).await?;
         let file = source_file(ctx.stores.as_ref(), &plan.run.source).await?;
-        let (cleaner, rows, kept_codec) = match &plan.text {
-            Some(text) => {
-                let text::Reading { cleaner, reader } = text::open(plan, text, index, &dataset, &file)?;
+        let text = plan.text.as_ref().map(|text| text::open(plan, text, index, &dataset, &file)).transpose()?;
+        let (cleaner, rows, options) = match text {
+            Some(text::Reading { cleaner, reader }) => {
                 // Text has no codec to keep: what is compressed is so as a whole.
-                (cleaner, Rows::Text(reader), Codec::ZSTD(ZstdLevel::default()))
+                let options = part_options(ctx, plan, slice, codec(&dataset, Codec::ZSTD(ZstdLevel::default()))?);
+                (cleaner, Rows::Text(reader), options)
             }
             None => {
                 let footer = Footer::read(&file).await?;
                 let cleaner = Cleaner::new(&dataset, &footer.schema, &file.uri())?;
-                let (pages, options) = (plan.pages.as_ref(), ReadOptions::default());
-                let reader = SliceReader::open(&file, &footer, pages, slice.rows.clone(), &options).await?;
-                (cleaner, Rows::Parquet(reader), footer.compression)
+                let options = part_options(ctx, plan, slice, codec(&dataset, footer.compression)?);
+                let copier = Copier::find(&file, &footer, &cleaner, &dataset, (slice, plan.row_group_rows), &options)?;
+                (cleaner, Rows::Parquet(Box::new(ParquetRows { file, footer, copier })), options)
             }
         };
         let cleaner = cleaner.of_run(&plan.run.run_id);
-        let options = PartOptions {
-            compression: codec(&dataset, kept_codec)?,
-            metadata: footer_metadata(plan, slice),
-            threads: ctx.limits.threads,
-        };
         let output = Output::begin(ctx, plan, slice, &dataset, &cleaner, &options, attempt).await?;
         let done = SliceDone {
             drift: cleaner.drift().iter().map(ToString::to_string).collect(),
@@ -114,16 +126,62 @@ impl<'a> Work<'a> {
     /// Reads every row of the slice.
     async fn run(&mut self) -> Result<()> {
         match self.rows.take() {
-            Some(Rows::Parquet(mut reader)) => self.run_parquet(&mut reader).await,
+            Some(Rows::Parquet(source)) => self.run_parquet(&source).await,
             Some(Rows::Text(mut reader)) => self.run_text(&mut reader).await,
             None => Err(Error::Internal("the slice was read before".to_owned())),
         }
     }
 
     /// Reads window by window: one output row group is one window of source rows, less those set aside.
-    async fn run_parquet(&mut self, reader: &mut SliceReader) -> Result<()> {
+    async fn run_parquet(&mut self, source: &ParquetRows) -> Result<()> {
+        let mut windows = windows(self.slice, self.plan.row_group_rows).peekable();
+        while let Some(window) = windows.next() {
+            if source.may_copy(&window) {
+                self.copy_or_clean(source, window).await?;
+                continue;
+            }
+            // Windows up to the next one that may be copied are read in one go.
+            let mut several = vec![window];
+            while let Some(window) = windows.next_if(|window| !source.may_copy(window)) {
+                several.push(window);
+            }
+            let start = several.first().map_or(0, |window| window.start);
+            let rows = start..several.last().map_or(start, |window| window.end);
+            let reader = self.open(source, rows).await?;
+            self.clean(reader, several).await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, source: &ParquetRows, rows: Range<u64>) -> Result<SliceReader> {
+        SliceReader::open(&source.file, &source.footer, self.plan.pages.as_ref(), rows, &ReadOptions::default()).await
+    }
+
+    /// A window that is a row group of the source already: copied where every row passes unchanged.
+    async fn copy_or_clean(&mut self, source: &ParquetRows, window: Range<u64>) -> Result<()> {
+        let held = match &source.copier {
+            Some(copier) => copier.hold(&window).await?,
+            None => None,
+        };
+        let (Some(copier), Some(held)) = (&source.copier, held) else {
+            let reader = self.open(source, window.clone()).await?;
+            return self.clean(reader, vec![window]).await;
+        };
+        let unchanged = copier.unchanged(&held, window.start).await?;
+        let (Some(warnings), Some(chunks)) = (unchanged, held.encoded_chunks()) else {
+            return self.clean(held.rows(None)?, vec![window]).await;
+        };
+        let rows = window.end - window.start;
+        tracing::debug!(first_row = window.start, rows, "row group copied");
+        self.done.rows += RowCounts { read: rows, kept: rows, written: rows, ..RowCounts::default() };
+        add(&mut self.done.warnings, warnings);
+        self.output.copy_row_group(chunks).await
+    }
+
+    /// Cleans the rows of these windows, which follow one another.
+    async fn clean(&mut self, mut reader: SliceReader, windows: Vec<Range<u64>>) -> Result<()> {
         let mut pending: Option<RecordBatch> = None;
-        for window in windows(self.slice, self.plan.row_group_rows) {
+        for window in windows {
             let mut row = window.start;
             while row < window.end {
                 let batch = match pending.take() {
@@ -159,11 +217,8 @@ impl<'a> Work<'a> {
     pub(super) async fn take(&mut self, cleaned: Cleaned) -> Result<()> {
         let Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced } = cleaned;
         self.done.rows += counts;
-        for (sums, counts) in [(&mut self.done.reasons, reasons), (&mut self.done.warnings, warnings)] {
-            for (name, count) in counts {
-                *sums.entry(name).or_default() += count;
-            }
-        }
+        add(&mut self.done.reasons, reasons);
+        add(&mut self.done.warnings, warnings);
         for (sum, rows) in self.done.coerced.iter_mut().zip(coerced) {
             sum.rows += rows.rows;
             sum.unfit += rows.unfit;
@@ -222,6 +277,17 @@ impl<'a> Work<'a> {
             quarantine.abort().await;
         }
     }
+}
+
+/// Adds counts by name.
+pub(super) fn add(sums: &mut BTreeMap<String, u64>, counts: BTreeMap<String, u64>) {
+    for (name, count) in counts {
+        *sums.entry(name).or_default() += count;
+    }
+}
+
+fn part_options(ctx: &Context, plan: &Plan, slice: &Slice, compression: Codec) -> PartOptions {
+    PartOptions { compression, metadata: footer_metadata(plan, slice), threads: ctx.limits.threads }
 }
 
 async fn begin_upload(ctx: &Context, key: String, attempt: &str) -> Result<DeferredUpload> {

@@ -1,5 +1,6 @@
 //! The split of a source into slices: pure arithmetic over row counts, whatever the source's own row groups are.
 
+pub mod admission;
 mod pages;
 mod text;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-pub use pages::{ColumnPages, PageMap, RowGroupPages};
+pub use pages::{ColumnPages, Page, PageMap, RowGroupPages};
 pub use text::{TextColumn, TextPlace, TextPlan};
 
 /// Slices a plan may hold unless the caller says otherwise.

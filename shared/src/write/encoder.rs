@@ -19,7 +19,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 
-use super::PartOptions;
+use super::{EncodedChunk, PartOptions, copy};
 
 /// The column writers decide where a page ends after each run of rows they are given, so they are always given as many.
 const ENCODE_ROWS: usize = 32_768;
@@ -108,6 +108,14 @@ impl<W: Write + Send> Encoder<W> {
         }
         group.close()?;
         self.row_groups.push(std::mem::take(&mut self.group_rows));
+        Ok(())
+    }
+
+    /// Ends the open row group, and appends one of chunks that are encoded already.
+    pub fn copy_row_group(&mut self, chunks: &[EncodedChunk]) -> Result<()> {
+        self.end_row_group()?;
+        copy::append(&mut self.file, chunks)?;
+        self.row_groups.push(chunks.first().map_or(0, |chunk| chunk.rows));
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Parts on their way to the sink: encoded while they are uploaded, not visible until a run is published.
 
 #[cfg(feature = "process")]
+mod copy;
+#[cfg(feature = "process")]
 mod encoder;
 #[cfg(feature = "process")]
 pub mod hive;
@@ -14,6 +16,8 @@ mod tests;
 mod turns;
 mod upload;
 
+#[cfg(feature = "process")]
+pub use copy::{EncodedChunk, fits};
 #[cfg(feature = "process")]
 pub use part::{FinishedPart, PartOptions, PartStats, PartWriter};
 pub use pending::PendingUpload;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::encoder::Encoder;
-use super::{DeferredUpload, PendingUpload};
+use super::{DeferredUpload, EncodedChunk, PendingUpload};
 use crate::{Error, Result};
 
 /// Encoded bytes are handed to the upload in pieces of about this size.
@@ -53,6 +53,7 @@ pub struct FinishedPart {
 #[derive(Debug)]
 enum Command {
     Write(RecordBatch),
+    Copy(Vec<EncodedChunk>),
     EndRowGroup,
     Finish,
 }
@@ -89,6 +90,11 @@ impl PartWriter {
     /// Appends rows to the open row group. After an error only [`abort`](Self::abort) makes sense.
     pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         self.order(Command::Write(batch)).await
+    }
+
+    /// Ends the open row group, and appends one of these chunks as they are. They must fit: see [`super::fits`].
+    pub async fn copy_row_group(&mut self, chunks: Vec<EncodedChunk>) -> Result<()> {
+        self.order(Command::Copy(chunks)).await
     }
 
     /// Ends the open row group; nothing happens where it has no rows.
@@ -168,6 +174,7 @@ fn encode(
     while let Some(command) = orders.blocking_recv() {
         match command {
             Command::Write(batch) => encoder.write(&batch)?,
+            Command::Copy(chunks) => encoder.copy_row_group(&chunks)?,
             Command::EndRowGroup => encoder.end_row_group()?,
             Command::Finish => return encoder.finish().map(Some),
         }

@@ -29,8 +29,8 @@ pub enum Layout {
     Uneven,
     /// One row group without a dirty row.
     Clean,
-    /// As the job leaves it: row groups of 1,048,576 rows, narrow types, zstd level 1, no dirty row.
-    UniformTyped,
+    /// As the job leaves it: row groups of so many rows, narrow types, zstd level 1, no dirty row.
+    Uniform(u64),
 }
 
 impl Layout {
@@ -38,12 +38,15 @@ impl Layout {
     pub fn dirt(self) -> Dirt {
         match self {
             Self::OneRowGroup | Self::RowGroups(_) | Self::Uneven => Dirt::OnePercent,
-            Self::Clean | Self::UniformTyped => Dirt::None,
+            Self::Clean | Self::Uniform(_) => Dirt::None,
         }
     }
 
     fn types(self) -> Types {
-        if self == Self::UniformTyped { Types::Narrow } else { Types::Published }
+        match self {
+            Self::Uniform(_) => Types::Narrow,
+            _ => Types::Published,
+        }
     }
 
     /// The rows of each row group.
@@ -54,8 +57,7 @@ impl Layout {
         while start < rows {
             let length = match self {
                 Self::OneRowGroup | Self::Clean => rows,
-                Self::RowGroups(most) => most.max(1),
-                Self::UniformTyped => 1_048_576,
+                Self::RowGroups(most) | Self::Uniform(most) => most.max(1),
                 // Of every size, small ones as often as large ones.
                 Self::Uneven => (10_000u64 << random.between(0, 7)) * random.between(100, 234).unsigned_abs() / 100,
             };
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn narrow_trips_are_the_published_ones_in_other_types() {
-        let (groups, narrow) = read(Layout::UniformTyped, 5_000);
+        let (groups, narrow) = read(Layout::Uniform(1_048_576), 5_000);
         let (_, published) = read(Layout::Clean, 5_000);
         assert_eq!(groups, [5_000]);
         for (narrow, published) in narrow.columns().iter().zip(published.columns()) {

@@ -208,7 +208,8 @@ impl Blocks {
         begins
     }
 
-    fn put(&self, block: usize, bytes: Bytes) {
+    /// Hands a block over.
+    pub fn put(&self, block: usize, bytes: Bytes) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let unneeded = state.pieces.get(block).is_none_or(|count| *count == 0);
@@ -270,7 +271,7 @@ pub(super) async fn fetch(source: SourceFile, blocks: Arc<Blocks>, reads: usize,
 }
 
 /// Reads a block; one above [`BLOCK_BYTES`] (a single huge page) in several reads.
-async fn read(source: &SourceFile, range: Range<u64>) -> Result<Bytes> {
+pub(super) async fn read(source: &SourceFile, range: Range<u64>) -> Result<Bytes> {
     if range.end - range.start <= BLOCK_BYTES {
         return source.read(range).await;
     }

@@ -1,11 +1,12 @@
 //! A Parquet file's footer, read and checked.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::file::metadata::{
     ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
     RowGroupMetaData,
@@ -13,6 +14,7 @@ use parquet::file::metadata::{
 
 use super::schema::{self, Levels};
 use super::thrift::{self, Problem};
+use crate::plan::admission::Widths;
 use crate::read::SourceFile;
 use crate::{Error, Result};
 
@@ -57,6 +59,10 @@ pub struct Footer {
     pub compression: Compression,
     pub(super) metadata: Arc<ParquetMetaData>,
     pub(super) levels: Levels,
+    /// The leaf columns that are read; `None` for all.
+    pub(super) leaves: Option<Arc<BTreeSet<usize>>>,
+    /// As the file has it.
+    bytes: Bytes,
 }
 
 impl Footer {
@@ -73,6 +79,47 @@ impl Footer {
         let bytes = footer_bytes(source, &limits).await?;
         let footer = parse(source, &bytes, &limits)?;
         Ok(footer)
+    }
+
+    /// The same file with these columns only, by their place in the schema: what is read of it from then on. `None`
+    /// where columns nest.
+    pub fn project(&self, columns: &[usize]) -> Option<Self> {
+        if self.columns() != self.schema.fields().len() {
+            return None;
+        }
+        let levels = self.levels.project(&self.metadata, columns).ok()?;
+        let leaves = Some(Arc::new(columns.iter().copied().collect()));
+        Some(Self { schema: levels.schema(), levels, leaves, ..self.clone() })
+    }
+
+    /// What the rows take where they are widest.
+    pub fn widths(&self) -> Widths {
+        let mut widest = Widths { columns: u64::try_from(self.columns()).unwrap_or(u64::MAX), ..Widths::default() };
+        for (group, rows) in self.metadata.row_groups().iter().zip(&self.row_groups) {
+            let sum = |of: fn(&ColumnChunkMetaData, u64) -> u64| {
+                group.columns().iter().fold(0, |sum: u64, chunk| sum.saturating_add(of(chunk, *rows)))
+            };
+            let stored = sum(|chunk, _| u64::try_from(chunk.compressed_size()).unwrap_or(0));
+            widest.stored = widest.stored.max(Widths::per_1024(stored, *rows));
+            widest.decoded = widest.decoded.max(Widths::per_1024(sum(decoded_bytes), *rows));
+        }
+        widest
+    }
+
+    /// What the footer tells of a row group's column chunks; nothing of a row group that is not there.
+    pub fn chunks(&self, row_group: usize) -> std::slice::Iter<'_, ColumnChunkMetaData> {
+        self.metadata.row_groups().get(row_group).map_or(&[][..], RowGroupMetaData::columns).iter()
+    }
+
+    /// Whether a leaf column is read.
+    pub(super) fn reads(&self, leaf: usize) -> bool {
+        self.leaves.as_ref().is_none_or(|leaves| leaves.contains(&leaf))
+    }
+
+    /// The metadata with the columns' statistics, which are as true as the file's writer. `None` where they cannot be
+    /// read.
+    pub(super) fn with_statistics(&self) -> Option<ParquetMetaData> {
+        catch_unwind(AssertUnwindSafe(|| ParquetMetaDataReader::decode_metadata(&self.bytes).ok())).ok().flatten()
     }
 
     /// Leaf columns.
@@ -163,6 +210,8 @@ pub(super) fn parse(source: &SourceFile, bytes: &Bytes, limits: &FooterLimits) -
         compression: compression(&metadata),
         metadata: Arc::new(metadata),
         levels,
+        leaves: None,
+        bytes: bytes.clone(),
     })
 }
 
@@ -257,6 +306,20 @@ pub(super) fn chunk_range(column: &ColumnChunkMetaData) -> Option<(u64, u64)> {
         None => column.data_page_offset(),
     };
     Some((u64::try_from(start).ok()?, u64::try_from(column.compressed_size()).ok()?))
+}
+
+/// Bytes that a chunk takes decoded: in a dictionary's indices values take less than they are.
+fn decoded_bytes(chunk: &ColumnChunkMetaData, rows: u64) -> u64 {
+    let value_bytes: u64 = match chunk.column_type() {
+        PhysicalType::BOOLEAN => 1,
+        PhysicalType::INT32 | PhysicalType::FLOAT => 4,
+        PhysicalType::INT64 | PhysicalType::DOUBLE => 8,
+        // As text of twelve bytes; longer ones are told by the bytes encoded.
+        PhysicalType::INT96 | PhysicalType::BYTE_ARRAY => 16,
+        PhysicalType::FIXED_LEN_BYTE_ARRAY => u64::try_from(chunk.column_descr().type_length()).unwrap_or(0),
+    };
+    let encoded = u64::try_from(chunk.uncompressed_size()).unwrap_or(0);
+    encoded.max(value_bytes.saturating_mul(rows))
 }
 
 fn compression(metadata: &ParquetMetaData) -> Compression {

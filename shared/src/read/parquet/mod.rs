@@ -7,10 +7,13 @@
 mod blocks;
 mod columns;
 mod delta;
+mod distinct;
 mod footer;
+mod held;
 mod nulls;
 mod pages;
 mod schema;
+mod shared_pages;
 mod slice;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -20,5 +23,7 @@ mod thrift;
 mod walk;
 
 pub use footer::{Footer, FooterLimits};
+pub use held::HeldRowGroup;
+pub use shared_pages::read_again;
 pub use slice::{ReadOptions, SliceReader};
 pub use walk::{find_pages, read_from_start};

@@ -9,7 +9,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels, parquet_to_arrow_schema};
 use parquet::basic::Type as PhysicalType;
 use parquet::column::page::{PageIterator, PageReader};
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 /// The schema together with what the decoder needs of it.
@@ -23,6 +23,15 @@ impl Levels {
     /// The Arrow schema, without metadata.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    /// Of some of the leaf columns of a file whose columns do not nest.
+    pub fn project(&self, metadata: &ParquetMetaData, leaves: &[usize]) -> Result<Self> {
+        let descriptor = metadata.file_metadata().schema_descr();
+        let mask = ProjectionMask::leaves(descriptor, leaves.iter().copied());
+        let levels = parquet_to_arrow_field_levels(descriptor, mask, Some(self.schema.fields()))?;
+        let schema = self.schema.project(leaves).map_err(|error| ParquetError::ArrowError(error.to_string()))?;
+        Ok(Self { levels, schema: Arc::new(schema) })
     }
 
     /// For the decoder.

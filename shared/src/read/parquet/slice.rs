@@ -84,23 +84,38 @@ impl SliceReader {
             options.concurrent_reads,
             options.fetched_bytes,
         ));
+        let slice_groups = SliceGroups {
+            metadata: footer.metadata.clone(),
+            groups: groups.iter().map(|group| group.index).collect(),
+            pages: known,
+            blocks,
+            chunks: Arc::new(Mutex::new(std::mem::take(&mut plan.chunks))),
+        };
+        Ok(Self::decode(source, footer, slice_groups, &groups, rows, fetcher, options))
+    }
+
+    /// Begins to decode what comes into the blocks of `slice_groups`.
+    pub(super) fn decode(
+        source: &SourceFile,
+        footer: &Footer,
+        slice_groups: SliceGroups,
+        groups: &[Covered],
+        rows: Range<u64>,
+        fetcher: JoinHandle<()>,
+        options: &ReadOptions,
+    ) -> Self {
         let (sender, batches) = mpsc::channel(options.batches_ahead.max(1));
+        let blocks = slice_groups.blocks.clone();
         let job = Decode {
-            groups: SliceGroups {
-                metadata: footer.metadata.clone(),
-                groups: groups.iter().map(|group| group.index).collect(),
-                pages: known,
-                blocks: blocks.clone(),
-                chunks: Arc::new(Mutex::new(std::mem::take(&mut plan.chunks))),
-            },
+            groups: slice_groups,
             skip: groups.first().map_or(0, |group| group.rows.start),
             take: rows.end - rows.start,
-            batch_rows: batch_rows(footer, &groups, options.batch_rows),
+            batch_rows: batch_rows(footer, groups, options.batch_rows),
             footer: footer.clone(),
             source: source.clone(),
         };
         tokio::task::spawn_blocking(move || job.run(&sender));
-        Ok(Self { batches, fetcher, blocks, source: source.clone(), rows, delivered: 0 })
+        Self { batches, fetcher, blocks, source: source.clone(), rows, delivered: 0 }
     }
 
     /// The next batch; `None` once every row of the slice was delivered. Not to be called again after an error.

@@ -215,10 +215,12 @@ impl<'a> Walk<'a> {
     }
 
     fn damaged(&self, problem: String) -> Error {
-        self.source.error(format!(
-            "row group {}, column {}: {problem}: the file is damaged, deliver it again",
-            self.group,
-            self.chunk.column_path()
-        ))
+        damaged(self.source, self.group, self.chunk, &problem)
     }
+}
+
+/// The error of a column chunk that is not what the footer says.
+pub(super) fn damaged(source: &SourceFile, group: usize, chunk: &ColumnChunkMetaData, problem: &str) -> Error {
+    let path = chunk.column_path();
+    source.error(format!("row group {group}, column {path}: {problem}: the file is damaged, deliver it again"))
 }

@@ -32,6 +32,9 @@ pub struct Args {
     /// Instead: Rowmill on 1, 2, 4 … 64 million trips, or as far as this many.
     #[arg(long, value_name = "ROWS", num_args = 0..=1, default_missing_value = "64000000", conflicts_with_all = ["cases", "peers"])]
     pub growth: Option<u64>,
+    /// Instead: the functions' zip sizes, and how long they take to start.
+    #[arg(long, conflicts_with_all = ["cases", "peers", "growth"])]
+    pub functions: bool,
     /// The `rowmill` program to measure [default: cargo builds it].
     #[arg(long, value_name = "FILE")]
     pub rowmill: Option<PathBuf>,

@@ -37,7 +37,7 @@ impl Case {
         match self {
             Self::OneRowGroup => Layout::OneRowGroup,
             Self::Uneven => Layout::Uneven,
-            Self::UniformTyped => Layout::UniformTyped,
+            Self::UniformTyped => Layout::Uniform(1_048_576),
             Self::Clean => Layout::Clean,
         }
     }

@@ -3,11 +3,13 @@
 //! `cargo run --release -p rowmill-tests --bin peers -- --rows N --rounds R [--json] [--case NAME] [--peer NAME]`
 //!
 //! It makes its data, installs the peers, runs each program on the same file in turn (A B C, A B C, …), measures whole
-//! processes, and checks that all wrote the same rows. The job is in `jobs/job.py` and `rowmill.toml`.
+//! processes, and checks that all wrote the same rows. The job is in `jobs/job.py` and `rowmill.toml`. `--growth` shows
+//! how Rowmill's cost grows with the file, `--functions` what its functions weigh and how fast they start.
 
 mod args;
 mod cases;
 mod digest;
+mod functions;
 mod growth;
 mod jobs;
 mod measure;
@@ -46,6 +48,10 @@ fn main() -> ExitCode {
 /// Whether all agreed.
 fn run(args: &Args) -> Result<bool> {
     let work = work_folder()?;
+    if args.functions {
+        functions::run(&work, args)?;
+        return Ok(true);
+    }
     let rowmill = jobs::rowmill(args.rowmill.as_deref(), &work)?;
     if let Some(most) = args.growth {
         growth::run(&rowmill, &work, most, args)?;

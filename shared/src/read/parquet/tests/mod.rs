@@ -19,7 +19,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 
-use super::{Footer, ReadOptions, SliceReader, find_pages, read_from_start};
+use super::{Footer, ReadOptions, SliceReader, find_pages, read_again, read_from_start};
 use crate::plan::{self, PageMap, Slice};
 use crate::read::SourceFile;
 use crate::{Error, Result};

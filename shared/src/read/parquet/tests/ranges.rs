@@ -167,3 +167,15 @@ async fn reads_are_at_most_16_mib_and_few() {
     assert!(reads.len() as u64 <= source.size.div_ceil(4 << 20) + 8, "{} reads of {}", reads.len(), source.size);
     assert!(total(&reads) <= source.size);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_whose_slices_read_the_same_pages_says_so() {
+    let (_, source) = OneFile::new(like_trips(40_000)).source();
+    let footer = Footer::read(&source).await.unwrap();
+    for (slice_rows, noted) in [(20_000, false), (1_000, true)] {
+        let slices = plan::slices(footer.total_rows, slice_rows, 1, 100).unwrap();
+        let pages = find_pages(&source, &footer, &slices).await.unwrap();
+        let note = read_again(&footer, &slices, &pages);
+        assert_eq!(note.as_ref().is_some_and(|note| note.contains("slice_row_groups")), noted, "{note:?}");
+    }
+}
