@@ -27,6 +27,7 @@
 mod cast;
 mod check;
 mod column;
+mod distinct;
 mod drift;
 mod evaluate;
 mod functions;
@@ -47,7 +48,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::BooleanArray;
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -56,9 +57,11 @@ pub use quarantine::{REASONS, ROW, SOURCE};
 pub use resolve::Drift;
 pub use validate::validate;
 
+use crate::coded;
 use crate::dataset::{CastRule, Dataset, OnCastError};
 use crate::ledger::RowCounts;
 use crate::{Error, Result};
+use check::Placeholders;
 use column::Column;
 use evaluate::internal;
 use program::Program;
@@ -75,6 +78,8 @@ pub struct Cleaner {
     on_cast_error: OnCastError,
     program: Program,
     drift: Vec<Drift>,
+    /// What stands for columns that no expression asks rows of.
+    placeholders: Placeholders,
     /// Whether a failing expression was logged: once tells enough.
     warned: AtomicBool,
 }
@@ -82,8 +87,8 @@ pub struct Cleaner {
 /// What became of a batch's rows.
 #[derive(Debug, Clone)]
 pub struct Cleaned {
-    /// Rows for the output, in the source's order, of [`Cleaner::output_schema`]. The batch itself where nothing
-    /// had to be done.
+    /// Rows for the output, in the source's order, of [`Cleaner::output_schema`], columns that came as codes as codes
+    /// ([`crate::coded`]). The batch itself where nothing had to be done.
     pub kept: RecordBatch,
     /// Rows for quarantine, of [`Cleaner::quarantine_schema`]; `None` where there are none.
     pub quarantined: Option<RecordBatch>,
@@ -127,6 +132,7 @@ impl Cleaner {
             quarantine_schema,
             columns,
             on_cast_error: dataset.spec.schema.on_cast_error,
+            placeholders: Placeholders::default(),
             program,
             drift,
             warned: AtomicBool::new(false),
@@ -149,7 +155,8 @@ impl Cleaner {
         &self.drift
     }
 
-    /// Cleans a batch of the source. `first_row` is the number of its first row in the source, from 0.
+    /// Cleans a batch of the source, whose columns may come as codes ([`crate::coded`]). `first_row` is the number of its
+    /// first row in the source, from 0.
     ///
     /// # Errors
     ///
@@ -159,12 +166,7 @@ impl Cleaner {
         self.expect_schema(batch)?;
         let mut verdict = Verdict::new(batch.num_rows());
         let output = self.check(batch, first_row, &mut verdict)?;
-        let kept_rows = verdict.kept();
-        let kept = match &kept_rows {
-            Some(rows) => filter_record_batch(&output, &BooleanArray::new(rows.clone(), None)).map_err(internal)?,
-            None => output,
-        };
-        let kept = self.in_output_schema(&kept)?;
+        let kept = self.kept(output, batch.num_rows(), &verdict)?;
         let quarantined = quarantine::rows(&self.quarantine_schema, batch, &verdict, &self.source_uri, first_row);
         let quarantined = quarantined.map_err(internal)?;
         let counts = RowCounts {
@@ -187,7 +189,7 @@ impl Cleaner {
         }
         let same = found.fields().len() == wanted.fields().len()
             && found.fields().iter().zip(wanted.fields()).all(|(found, wanted)| {
-                Arc::ptr_eq(found, wanted) || (found.name() == wanted.name() && found.data_type() == wanted.data_type())
+                Arc::ptr_eq(found, wanted) || (found.name() == wanted.name() && coded::represents(found.data_type(), wanted.data_type()))
             });
         if same {
             return Ok(());
@@ -199,9 +201,27 @@ impl Cleaner {
     }
 
     /// The kept rows under the output's schema, whose columns say which of them allow nulls.
-    fn in_output_schema(&self, kept: &RecordBatch) -> Result<RecordBatch> {
-        let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
-        RecordBatch::try_new_with_options(self.output_schema.clone(), kept.columns().to_vec(), &options)
+    fn kept(&self, columns: Vec<ArrayRef>, rows: usize, verdict: &Verdict) -> Result<RecordBatch> {
+        let kept_rows = verdict.kept();
+        let mut schema = self.output_schema.clone();
+        let same = |(field, column): (&Arc<Field>, &ArrayRef)| field.data_type() == column.data_type();
+        if !schema.fields().iter().zip(&columns).all(same) {
+            let found = schema.fields().iter().zip(&columns);
+            let found = found.map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
+            schema = Arc::new(Schema::new(found.collect::<Vec<_>>()));
+        }
+        let batch = |schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize| {
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            RecordBatch::try_new_with_options(schema, columns, &options)
+        };
+        let Some(kept_rows) = kept_rows else {
+            return batch(schema, columns, rows).map_err(|error| Error::source(&self.source_uri, error));
+        };
+        // Rows that are not kept may have nulls anywhere.
+        let open: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let all = batch(Arc::new(Schema::new(open)), columns, rows).map_err(internal)?;
+        let kept = filter_record_batch(&all, &BooleanArray::new(kept_rows, None)).map_err(internal)?;
+        batch(schema, kept.columns().to_vec(), kept.num_rows())
             .map_err(|error| Error::source(&self.source_uri, error))
     }
 }

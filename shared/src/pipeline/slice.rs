@@ -80,8 +80,8 @@ impl<'a> Work<'a> {
             metadata: footer_metadata(plan, slice),
             threads: ctx.limits.threads,
         };
-        let reader =
-            SliceReader::open(&file, &footer, plan.pages.as_ref(), slice.rows.clone(), &ReadOptions::default()).await?;
+        let reading = ReadOptions { coded: true, ..ReadOptions::default() };
+        let reader = SliceReader::open(&file, &footer, plan.pages.as_ref(), slice.rows.clone(), &reading).await?;
         let upload = begin_upload(ctx, keys::part(&plan.parts_folder, index), attempt).await?;
         let part = PartWriter::begin(Arc::clone(cleaner.output_schema()), options.clone(), upload);
         let done =

@@ -3,6 +3,8 @@
 #[cfg(feature = "process")]
 mod encoder;
 #[cfg(feature = "process")]
+mod flat;
+#[cfg(feature = "process")]
 mod part;
 mod pending;
 #[cfg(all(test, feature = "process"))]

@@ -9,7 +9,11 @@ const PLACE: &str = "test://bucket/in/a file.parquet: ";
 
 async fn told(bytes: impl Into<Bytes>) -> String {
     let (_, source) = OneFile::new(bytes).source();
-    problem(&read_all(&source, 300, &ReadOptions::default()).await.unwrap_err()).replace(PLACE, "")
+    let plain = problem(&read_all(&source, 300, &ReadOptions::default()).await.unwrap_err()).replace(PLACE, "");
+    let options = ReadOptions { coded: true, ..ReadOptions::default() };
+    let coded = problem(&read_all(&source, 300, &options).await.unwrap_err());
+    assert!(coded.starts_with(PLACE), "{coded}");
+    plain
 }
 
 #[rstest]
@@ -88,7 +92,8 @@ async fn bytes_turned_at_random_give_rows_or_an_error_and_never_a_panic() {
                 bytes[at] = noise.next().unwrap() as u8;
             }
             let (_, source) = OneFile::new(bytes).source();
-            match read_all(&source, 150, &ReadOptions::default()).await {
+            let options = ReadOptions { coded: round % 2 == 0, ..ReadOptions::default() };
+            match read_all(&source, 150, &options).await {
                 Ok(_) | Err(Error::Source { .. } | Error::Limit { .. }) => {}
                 Err(other) => panic!("round {round}: {other:?}"),
             }
