@@ -66,7 +66,9 @@ impl Cleaner {
                             Some(falses) => falses,
                             None => {
                                 let mut read = row.columns().to_vec();
-                                if let (Some(slot), Some(field)) = (read.get_mut(at), self.program.schema.fields().get(at)) {
+                                if let (Some(slot), Some(field)) =
+                                    (read.get_mut(at), self.program.schema.fields().get(at))
+                                {
                                     *slot = coded::unpack(codes, field.data_type()).map_err(internal)?;
                                 }
                                 self.falses(expectation, &self.batch_of(read, rows)?, &broken, verdict)?

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, make_array, new_null_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Int32Type};
@@ -22,6 +22,8 @@ pub(super) struct Distinct {
     source: ArrayRef,
     /// In the output's type; null for what did not fit, is outside the list, or has to be null.
     values: ArrayRef,
+    /// The same with anything where `values` has null: no row's code leads there.
+    reached: ArrayRef,
     unfit: Option<Vec<bool>>,
     unlisted: Option<Vec<bool>>,
     /// What expectations say of the values, by the expectation's number.
@@ -52,9 +54,14 @@ impl Distinct {
             _ => conformed.array,
         };
         let listed = |mask: Option<Mask>| mask.map(|mask| mask.iter().collect());
+        let reached = match values.null_count() {
+            0 => values.clone(),
+            _ => make_array(values.to_data().into_builder().nulls(None).build()?),
+        };
         Ok(Self {
             source: source.clone(),
             values,
+            reached,
             unfit: listed(conformed.unfit),
             unlisted: listed(conformed.unlisted),
             answers: Mutex::default(),
@@ -78,12 +85,12 @@ impl Distinct {
             (rows.count_set_bits() > 0).then_some(rows)
         };
         let array = match self.values.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => coded.with_values(self.values.clone()),
+            None => coded.with_values(self.reached.clone()),
             Some(nulls) => {
                 let valid: Vec<bool> = nulls.iter().collect();
                 let valid = NullBuffer::new(gather(keys, &valid, false));
                 let keys = Int32Array::new(keys.values().clone(), Some(valid).filter(|valid| valid.null_count() > 0));
-                DictionaryArray::try_new(keys, self.values.clone())?
+                DictionaryArray::try_new(keys, self.reached.clone())?
             }
         };
         let nulls = if nullable { None } else { array.keys().nulls() };

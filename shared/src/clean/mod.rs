@@ -189,7 +189,8 @@ impl Cleaner {
         }
         let same = found.fields().len() == wanted.fields().len()
             && found.fields().iter().zip(wanted.fields()).all(|(found, wanted)| {
-                Arc::ptr_eq(found, wanted) || (found.name() == wanted.name() && coded::represents(found.data_type(), wanted.data_type()))
+                Arc::ptr_eq(found, wanted)
+                    || (found.name() == wanted.name() && coded::represents(found.data_type(), wanted.data_type()))
             });
         if same {
             return Ok(());
@@ -221,8 +222,7 @@ impl Cleaner {
         let open: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         let all = batch(Arc::new(Schema::new(open)), columns, rows).map_err(internal)?;
         let kept = filter_record_batch(&all, &BooleanArray::new(kept_rows, None)).map_err(internal)?;
-        batch(schema, kept.columns().to_vec(), kept.num_rows())
-            .map_err(|error| Error::source(&self.source_uri, error))
+        batch(schema, kept.columns().to_vec(), kept.num_rows()).map_err(|error| Error::source(&self.source_uri, error))
     }
 }
 

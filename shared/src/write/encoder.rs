@@ -26,7 +26,9 @@ use crate::coded;
 
 /// The column writers decide where a page ends after each run of rows they are given, so they are always given as many.
 const ENCODE_ROWS: usize = 32_768;
-/// A page holds at most so many rows.
+/// A page of a flat column holds so many rows: codes are short, and page statistics are made of the values new to a page.
+const FLAT_PAGE_ROWS: usize = 2 * ENCODE_ROWS;
+/// A page of another column holds at most so many rows.
 const PAGE_ROWS: usize = ENCODE_ROWS / 2;
 /// Wide rows are encoded before so many are gathered.
 const GATHERED_BYTES: usize = 128 << 20;
@@ -192,7 +194,9 @@ impl<W: Write + Send> Encoder<W> {
                 _ => None,
             };
             Ok(Mutex::new(match flat {
-                Some(of) => Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression)?)),
+                Some(of) => {
+                    Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression, FLAT_PAGE_ROWS)?))
+                }
                 None => Leaf::Other(writer),
             }))
         });

@@ -32,8 +32,22 @@ fn can_be_coded(chunk: &ColumnChunkMetaData, data_type: &DataType) -> bool {
     // Timestamps rarely repeat: they are written plain, and so are read plain.
     let of_use = matches!(
         data_type,
-        Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 | Float32 | Float64 | Date32 | Time32(_)
-            | Time64(_) | Utf8 | LargeUtf8 | Binary | LargeBinary
+        Int8 | Int16
+            | Int32
+            | Int64
+            | UInt8
+            | UInt16
+            | UInt32
+            | UInt64
+            | Float32
+            | Float64
+            | Date32
+            | Time32(_)
+            | Time64(_)
+            | Utf8
+            | LargeUtf8
+            | Binary
+            | LargeBinary
     );
     of_use && holds_codes_only(chunk)
 }
@@ -240,9 +254,7 @@ impl Dictionary {
         let batch = reader.next().transpose()?;
         let values = batch.and_then(|batch| batch.columns().first().cloned());
         let short = || ParquetError::General("a dictionary holds fewer entries than it claims".to_owned());
-        values
-            .filter(|values| values.len() == rows && values.data_type() == self.field.data_type())
-            .ok_or_else(short)
+        values.filter(|values| values.len() == rows && values.data_type() == self.field.data_type()).ok_or_else(short)
     }
 }
 
@@ -317,7 +329,11 @@ impl PageReader for OnePage {
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
         let levels = |page: &Page| usize::try_from(page.num_values()).ok();
-        Ok(self.0.as_ref().map(|page| PageMetadata { num_rows: levels(page), num_levels: levels(page), is_dict: false }))
+        Ok(self.0.as_ref().map(|page| PageMetadata {
+            num_rows: levels(page),
+            num_levels: levels(page),
+            is_dict: false,
+        }))
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
@@ -346,18 +362,19 @@ impl PageReader for CodedPages {
         let named = |problem: String| ParquetError::General(format!("{}: {problem}", self.place));
         match self.inner.get_next_page()? {
             Some(Page::DictionaryPage { buf, num_values, encoding, is_sorted }) => match encoding {
-                Encoding::PLAIN | Encoding::PLAIN_DICTIONARY => match self.dictionary.exchange(buf, num_values, is_sorted) {
-                    Err(ParquetError::General(problem)) => Err(named(problem)),
-                    other => other.map(Some),
-                },
+                Encoding::PLAIN | Encoding::PLAIN_DICTIONARY => {
+                    match self.dictionary.exchange(buf, num_values, is_sorted) {
+                        Err(ParquetError::General(problem)) => Err(named(problem)),
+                        other => other.map(Some),
+                    }
+                }
                 other => Err(named(format!("a dictionary is encoded as {other}"))),
             },
             Some(page) if is_code(page.encoding()) => Ok(Some(page)),
             Some(page) if page.num_values() == 0 => Ok(Some(page)),
-            Some(page) => Err(named(format!(
-                "the footer tells of dictionary indices only, a page holds {}",
-                page.encoding()
-            ))),
+            Some(page) => {
+                Err(named(format!("the footer tells of dictionary indices only, a page holds {}", page.encoding())))
+            }
             None => Ok(None),
         }
     }

@@ -13,7 +13,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::codec::Codec;
 use super::entries::Entries;
-use super::header::{self, Body};
+use super::header::{self, Body, Form};
 use super::kind::Kind;
 use super::statistics::Range;
 
@@ -69,6 +69,7 @@ pub(super) struct Pages {
     compressed: Vec<u8>,
     placed: Vec<Placed>,
     coded_pages: usize,
+    delta_pages: usize,
     uncompressed: usize,
     rows: u64,
     nulls: u64,
@@ -88,6 +89,7 @@ impl Pages {
             compressed: Vec::new(),
             placed: Vec::new(),
             coded_pages: 0,
+            delta_pages: 0,
             uncompressed: 0,
             rows: 0,
             nulls: 0,
@@ -115,16 +117,25 @@ impl Pages {
         std::mem::replace(slot, page) != page
     }
 
+    /// Bytes that a body would take.
+    pub fn size_of(&mut self, body: &[u8]) -> Result<usize> {
+        Ok(self.codec.compress(body, &mut self.compressed)?.len())
+    }
+
     /// Adds a data page.
-    pub fn put(&mut self, body: &[u8], rows: usize, nulls: usize, is_coded: bool, range: Range) -> Result<()> {
+    pub fn put(&mut self, body: &[u8], rows: usize, nulls: usize, form: Form, range: Range) -> Result<()> {
         let offset = self.data.len();
         let compressed = self.codec.compress(body, &mut self.compressed)?;
         let header_start = self.data.len();
-        header::data_page(number(rows)?, is_coded, lengths(body, compressed)?, &mut self.data);
+        header::data_page(number(rows)?, form, lengths(body, compressed)?, &mut self.data);
         self.uncompressed += self.data.len() - header_start + body.len();
         self.data.extend_from_slice(compressed);
+        if self.placed.is_empty() && form != Form::Plain && saves_little(body.len(), compressed.len()) {
+            self.codec.hurry()?;
+        }
         self.placed.push(Placed { offset, bytes: self.data.len() - offset, rows });
-        self.coded_pages += usize::from(is_coded);
+        self.coded_pages += usize::from(form == Form::Codes);
+        self.delta_pages += usize::from(form == Form::Deltas);
         self.rows += whole(rows);
         self.nulls += whole(nulls);
         let null_count = i64::try_from(nulls)?;
@@ -157,11 +168,11 @@ impl Pages {
         let column_index = if self.index.valid() { Some(self.index.build()?) } else { None };
         let has_dictionary = self.coded_pages > 0;
         let statistics = self.range.statistics(self.nulls);
-        let plain_pages = self.placed.len() - self.coded_pages;
+        let plain_pages = self.placed.len() - self.coded_pages - self.delta_pages;
         let metadata = ColumnChunkMetaData::builder(self.column)
             .set_compression(self.compression)
-            .set_encodings(encodings(has_dictionary))
-            .set_page_encoding_stats(encoding_stats(self.coded_pages, plain_pages)?)
+            .set_encodings(encodings(self.coded_pages, self.delta_pages, plain_pages))
+            .set_page_encoding_stats(encoding_stats(self.coded_pages, self.delta_pages, plain_pages)?)
             .set_num_values(i64::try_from(self.rows)?)
             .set_total_compressed_size(i64::try_from(bytes)?)
             .set_total_uncompressed_size(i64::try_from(self.uncompressed)?)
@@ -181,25 +192,29 @@ impl Pages {
     }
 }
 
-fn encodings(has_dictionary: bool) -> Vec<Encoding> {
-    let mut encodings = vec![Encoding::PLAIN, Encoding::RLE];
-    if has_dictionary {
-        encodings.push(Encoding::RLE_DICTIONARY);
-    }
+/// Whether packed values are better left as they are: what little could be saved costs every reader time.
+fn saves_little(bytes: usize, compressed: usize) -> bool {
+    compressed.saturating_mul(20) > bytes.saturating_mul(19)
+}
+
+fn encodings(coded: usize, deltas: usize, plain: usize) -> Vec<Encoding> {
+    let mut encodings = vec![Encoding::RLE];
+    encodings.extend((coded + plain > 0).then_some(Encoding::PLAIN));
+    encodings.extend((deltas > 0).then_some(Encoding::DELTA_BINARY_PACKED));
+    encodings.extend((coded > 0).then_some(Encoding::RLE_DICTIONARY));
     encodings
 }
 
-fn encoding_stats(coded: usize, plain: usize) -> Result<Vec<PageEncodingStats>> {
+fn encoding_stats(coded: usize, deltas: usize, plain: usize) -> Result<Vec<PageEncodingStats>> {
     let stats = [
         (PageType::DICTIONARY_PAGE, Encoding::PLAIN, usize::from(coded > 0)),
         (PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, coded),
+        (PageType::DATA_PAGE, Encoding::DELTA_BINARY_PACKED, deltas),
         (PageType::DATA_PAGE, Encoding::PLAIN, plain),
     ];
     let used = stats.into_iter().filter(|(_, _, count)| *count > 0);
-    used.map(|(page_type, encoding, count)| {
-        Ok(PageEncodingStats { page_type, encoding, count: i32::try_from(count)? })
-    })
-    .collect()
+    used.map(|(page_type, encoding, count)| Ok(PageEncodingStats { page_type, encoding, count: i32::try_from(count)? }))
+        .collect()
 }
 
 fn lengths(body: &[u8], compressed: &[u8]) -> Result<Body> {

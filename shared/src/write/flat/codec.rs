@@ -5,6 +5,9 @@ use std::io;
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 
+/// A level that looks for nothing but long repetitions and leaves the rest as it is.
+const FAST_LEVEL: i32 = -50;
+
 /// A codec that pages of flat columns are written with.
 pub(super) enum Codec {
     None,
@@ -27,6 +30,14 @@ impl Codec {
                 zstd::bulk::Compressor::new(level.compression_level()).map(Self::Zstd).map_err(failed)
             }
             other => Err(ParquetError::NYI(format!("flat columns with {other}"))),
+        }
+    }
+
+    /// Gives up looking for what is not there: from here on the pages are framed, and hardly compressed.
+    pub fn hurry(&mut self) -> Result<()> {
+        match self {
+            Self::Zstd(compressor) => compressor.set_compression_level(FAST_LEVEL).map_err(failed),
+            Self::None | Self::Snappy(_) => Ok(()),
         }
     }
 

@@ -1,6 +1,5 @@
 //! The dictionary in the making: distinct values in the order of their first use.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -98,15 +97,6 @@ fn push_bytes(bytes: &[u8], plain: &mut Vec<u8>) {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     plain.extend_from_slice(&length.to_le_bytes());
     plain.extend_from_slice(bytes);
-}
-
-/// Compares two values of a kind; `None` where one is NaN.
-pub(super) fn compare(kind: Kind, left: Value<'_>, right: Value<'_>) -> Option<Ordering> {
-    match (left, right) {
-        (Value::Bits(left), Value::Bits(right)) => Some(kind.order(left)?.cmp(&kind.order(right)?)),
-        (Value::Bytes(left), Value::Bytes(right)) => Some(left.cmp(right)),
-        _ => None,
-    }
 }
 
 /// Hashes 64 bits by one multiplication, under a seed that nobody can guess: values come from files of strangers.

@@ -13,6 +13,7 @@ const DATA_PAGE: u32 = 0;
 const DICTIONARY_PAGE: u32 = 2;
 const PLAIN: u32 = 0;
 const RLE: u32 = 3;
+const DELTA_BINARY_PACKED: u32 = 5;
 const RLE_DICTIONARY: u32 = 8;
 
 /// Lengths of a page's body, in bytes.
@@ -22,13 +23,26 @@ pub(super) struct Body {
     pub compressed: u32,
 }
 
+/// How a data page holds its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Deltas,
+    Codes,
+}
+
 /// The header of a data page (version 1) of `values` values, nulls among them.
-pub(super) fn data_page(values: u32, is_coded: bool, body: Body, out: &mut Vec<u8>) {
+pub(super) fn data_page(values: u32, form: Form, body: Body, out: &mut Vec<u8>) {
     sizes(DATA_PAGE, body, out);
     // data_page_header is field 5 of PageHeader.
     out.push((2 << 4) | STRUCT);
     int(1, values, out);
-    int(1, if is_coded { RLE_DICTIONARY } else { PLAIN }, out);
+    let encoding = match form {
+        Form::Plain => PLAIN,
+        Form::Deltas => DELTA_BINARY_PACKED,
+        Form::Codes => RLE_DICTIONARY,
+    };
+    int(1, encoding, out);
     int(1, RLE, out);
     int(1, RLE, out);
     out.extend([STOP, STOP]);

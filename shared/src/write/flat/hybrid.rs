@@ -32,7 +32,8 @@ pub(super) fn encode(values: &[u32], width: u8, out: &mut Vec<u8>) {
             at += 1;
             continue;
         };
-        let equal = groups.get(at..).unwrap_or_default().iter().take_while(|group| uniform(group) == Some(value)).count();
+        let equal =
+            groups.get(at..).unwrap_or_default().iter().take_while(|group| uniform(group) == Some(value)).count();
         if equal >= worth {
             pack(groups.get(packed..at).unwrap_or_default(), width, out);
             run(equal * GROUP, value, width, out);
@@ -114,6 +115,11 @@ fn pack(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
         return;
     }
     varint((groups.len() << 1) | 1, out);
+    pack_groups(groups, width, out);
+}
+
+/// Appends groups of eight values of up to 32 bits, nothing before or between them.
+pub(super) fn pack_groups(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
     let bytes = usize::from(width);
     out.reserve(groups.len() * bytes + 32);
     for group in groups {

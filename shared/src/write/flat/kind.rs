@@ -27,7 +27,8 @@ impl Kind {
         if column.max_rep_level() > 0 || column.max_def_level() > 1 || column.path().parts().len() > 1 {
             return None;
         }
-        let is_unsigned = matches!(column.logical_type_ref(), Some(LogicalType::Integer(integer)) if !integer.is_signed);
+        let is_unsigned =
+            matches!(column.logical_type_ref(), Some(LogicalType::Integer(integer)) if !integer.is_signed);
         let values = match data_type {
             Dictionary(_, values) => values.as_ref(),
             other => other,
@@ -53,6 +54,20 @@ impl Kind {
             Self::Int32 | Self::UInt32 | Self::Float => Some(4),
             Self::Int64 | Self::UInt64 | Self::Double => Some(8),
             Self::Bytes { .. } => None,
+        }
+    }
+
+    /// The bits of the value at a place in the order: what [`order`](Self::order) was given, but that zero has no sign.
+    #[allow(clippy::cast_possible_truncation, reason = "orders come from values that fit")]
+    pub fn bits(self, order: u64) -> u64 {
+        const SIGN: u64 = 1 << 63;
+        let float = || f64::from_bits(if order & SIGN == 0 { !order } else { order & !SIGN });
+        match self {
+            Self::Int32 => u64::from((order ^ SIGN) as u32),
+            Self::Int64 => order ^ SIGN,
+            Self::UInt32 | Self::UInt64 | Self::Bytes { .. } => order,
+            Self::Float => u64::from((float() as f32).to_bits()),
+            Self::Double => float().to_bits(),
         }
     }
 

@@ -4,15 +4,18 @@
 //! The bytes of a column chunk depend on its values alone, not on whether they came as codes or plain, nor on where the
 //! arrays were cut:
 //!
-//! * A page is a run of rows ([`FlatColumn::write`] is given one at a time), smaller where plain values are long.
+//! * A page ends with the first run of rows ([`FlatColumn::write`] is given one at a time) that makes it long enough,
+//!   earlier where plain values are long.
 //! * Distinct values get codes in the order of their first use; a page's codes are as wide as the dictionary was then.
 //! * Where the first page shows that codes save nothing, or once the dictionary is large, values are written plain.
-//!   Timestamps are always: they rarely repeat, and plain ones compress better than their differences.
+//! * Timestamps rarely repeat: the first page shows whether they are smaller plain or as differences.
+//! * Where the first page shows that codes or differences hardly compress, the codec is told to hurry.
 //!
 //! Pages are version 1, which every reader knows. The dictionary page comes first.
 
 mod chunk;
 mod codec;
+mod deltas;
 mod entries;
 mod header;
 mod hybrid;
@@ -36,6 +39,7 @@ pub(super) use chunk::FlatChunk;
 use chunk::Pages;
 use codec::Codec;
 use entries::{Entries, Value};
+use header::Form;
 use kind::Kind;
 use levels::Levels;
 use source::Source;
@@ -68,8 +72,14 @@ pub(super) struct FlatColumn {
     codes: Vec<u32>,
     plain: Vec<u8>,
     range: Range,
+    /// Plain values of eight bytes, in the place of `plain`.
+    words: Vec<u64>,
+    /// Whether such values are written as differences; unknown before the first page of timestamps.
+    as_deltas: Option<bool>,
+    page_rows: usize,
     /// Buffers kept for their memory.
     body: Vec<u8>,
+    other_body: Vec<u8>,
     bits: Vec<u64>,
 }
 
@@ -80,7 +90,14 @@ impl FlatColumn {
     }
 
     /// An encoder for one column of one row group.
-    pub fn new(data_type: &DataType, column: ColumnDescPtr, compression: Compression) -> Result<Self> {
+    ///
+    /// A page has at least `page_rows` rows, and fewer than a run more.
+    pub fn new(
+        data_type: &DataType,
+        column: ColumnDescPtr,
+        compression: Compression,
+        page_rows: usize,
+    ) -> Result<Self> {
         let kind = Kind::of(data_type, &column);
         let kind = kind.ok_or_else(|| ParquetError::General(format!("{data_type} is not flat")))?;
         let is_timestamp = matches!(data_type, DataType::Timestamp(..));
@@ -95,7 +112,11 @@ impl FlatColumn {
             codes: Vec::new(),
             plain: Vec::new(),
             range: Range::new(kind),
+            words: Vec::new(),
+            as_deltas: if is_timestamp { None } else { Some(false) },
+            page_rows,
             body: Vec::new(),
+            other_body: Vec::new(),
             bits: Vec::new(),
         })
     }
@@ -126,7 +147,7 @@ impl FlatColumn {
                 },
             }
         }
-        self.end_page()
+        if self.levels.rows() >= self.page_rows { self.end_page() } else { Ok(()) }
     }
 
     /// Ends the column chunk.
@@ -193,7 +214,10 @@ impl FlatColumn {
             Some(value) => {
                 self.levels.append(1, None);
                 self.range.include(value);
-                entries::push(value, self.kind, &mut self.plain);
+                match value {
+                    Value::Bits(bits) if self.kind.width() == Some(8) => self.words.push(bits),
+                    value => entries::push(value, self.kind, &mut self.plain),
+                }
             }
             None => self.levels.append(1, Some(&NullBuffer::new_null(1))),
         }
@@ -209,10 +233,7 @@ impl FlatColumn {
             self.bits.retain(|_| valid.next().unwrap_or(false));
         }
         self.range.include_bits(&self.bits);
-        let start = self.plain.len();
-        self.plain.resize(start + self.bits.len() * 8, 0);
-        let (words, _) = self.plain.get_mut(start..).unwrap_or_default().as_chunks_mut::<8>();
-        words.iter_mut().zip(&self.bits).for_each(|(word, bits)| *word = bits.to_le_bytes());
+        self.words.extend_from_slice(&self.bits);
         self.levels.append(array.len(), nulls);
         Ok(())
     }
@@ -244,7 +265,7 @@ impl FlatColumn {
         let width = self.code_width();
         self.body.push(width);
         hybrid::encode(&self.codes, width, &mut self.body);
-        self.put_page(rows, true)?;
+        self.put_page(rows, Form::Codes)?;
         if self.entries.plain().len() > DICTIONARY_BYTES {
             self.mode = Mode::Plain;
         }
@@ -253,15 +274,42 @@ impl FlatColumn {
 
     fn end_plain_page(&mut self, rows: usize) -> Result<()> {
         self.body.extend_from_slice(&self.plain);
-        self.put_page(rows, false)
+        if self.words.is_empty() {
+            return self.put_page(rows, Form::Plain);
+        }
+        if self.as_deltas != Some(false) {
+            self.other_body.clear();
+            self.other_body.extend_from_slice(&self.body);
+            deltas::encode(&self.words, &mut self.bits, &mut self.other_body);
+        }
+        if self.as_deltas != Some(true) {
+            let start = self.body.len();
+            self.body.resize(start + self.words.len() * 8, 0);
+            let (words, _) = self.body.get_mut(start..).unwrap_or_default().as_chunks_mut::<8>();
+            words.iter_mut().zip(&self.words).for_each(|(word, bits)| *word = bits.to_le_bytes());
+        }
+        let as_deltas = match self.as_deltas {
+            Some(known) => known,
+            None => {
+                // Differences are far cheaper to write and to read, so they may be a little larger.
+                let (plain, deltas) = (self.pages.size_of(&self.body)?, self.pages.size_of(&self.other_body)?);
+                *self.as_deltas.insert(deltas.saturating_mul(5) <= plain.saturating_mul(7))
+            }
+        };
+        if as_deltas {
+            std::mem::swap(&mut self.body, &mut self.other_body);
+            return self.put_page(rows, Form::Deltas);
+        }
+        self.put_page(rows, Form::Plain)
     }
 
-    fn put_page(&mut self, rows: usize, is_coded: bool) -> Result<()> {
+    fn put_page(&mut self, rows: usize, form: Form) -> Result<()> {
         let range = std::mem::replace(&mut self.range, Range::new(self.kind));
-        self.pages.put(&self.body, rows, self.levels.nulls(), is_coded, range)?;
+        self.pages.put(&self.body, rows, self.levels.nulls(), form, range)?;
         self.levels.clear();
         self.codes.clear();
         self.plain.clear();
+        self.words.clear();
         Ok(())
     }
 

@@ -16,7 +16,8 @@ pub(super) enum Source {
 impl Source {
     /// Looks into an array.
     pub fn new(array: &ArrayRef) -> Result<Self> {
-        if matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary) {
+        if matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary)
+        {
             return Ok(Self::Bytes(array.clone()));
         }
         let mut bits = Vec::new();

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-use super::entries::{Value, compare};
+use super::entries::Value;
 use super::kind::Kind;
 
 /// Bytes of a string kept at most, as the parquet crate's writer does.
@@ -15,31 +15,17 @@ const MAX_BYTES: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Range {
     kind: Kind,
-    ends: Option<(Owned, Owned)>,
+    ends: Ends,
     /// Whether a value, NaN included, was seen.
     pub any: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Owned {
-    Bits(u64),
-    Bytes(Vec<u8>),
-}
-
-impl Owned {
-    fn borrow(&self) -> Value<'_> {
-        match self {
-            Self::Bits(bits) => Value::Bits(*bits),
-            Self::Bytes(bytes) => Value::Bytes(bytes),
-        }
-    }
-
-    fn new(value: Value<'_>) -> Self {
-        match value {
-            Value::Bits(bits) => Self::Bits(bits),
-            Value::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
-        }
-    }
+enum Ends {
+    None,
+    /// Places in the order of the kind ([`Kind::order`]).
+    Orders(u64, u64),
+    Bytes(Vec<u8>, Vec<u8>),
 }
 
 /// An end of a range in the PLAIN encoding, without a length.
@@ -52,89 +38,99 @@ pub(super) struct End {
 
 impl Range {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, ends: None, any: false }
+        Self { kind, ends: Ends::None, any: false }
     }
 
     /// Takes a value in.
     pub fn include(&mut self, value: Value<'_>) {
         self.any = true;
-        match &mut self.ends {
-            None if compare(self.kind, value, value).is_some() => {
-                self.ends = Some((Owned::new(value), Owned::new(value)));
-            }
-            None => {}
-            Some((least, greatest)) => {
-                if compare(self.kind, value, least.borrow()) == Some(Ordering::Less) {
-                    *least = Owned::new(value);
-                } else if compare(self.kind, value, greatest.borrow()) == Some(Ordering::Greater) {
-                    *greatest = Owned::new(value);
+        match value {
+            Value::Bits(bits) => {
+                if let Some(order) = self.kind.order(bits) {
+                    self.include_orders(order, order);
                 }
             }
+            Value::Bytes(bytes) => self.include_bytes(bytes, bytes),
         }
     }
 
     /// Takes fixed-width values in.
     pub fn include_bits(&mut self, values: &[u64]) {
         let kind = self.kind;
-        let mut ends: Option<[(u64, u64); 2]> = None;
-        for bits in values {
-            let Some(order) = kind.order(*bits) else {
-                self.any = true;
-                continue;
-            };
-            let [least, greatest] = ends.get_or_insert([(order, *bits); 2]);
-            if order < least.0 {
-                *least = (order, *bits);
-            }
-            if order > greatest.0 {
-                *greatest = (order, *bits);
-            }
-        }
-        for (_, bits) in ends.into_iter().flatten() {
-            self.include(Value::Bits(bits));
+        let orders = values.iter().filter_map(|bits| kind.order(*bits));
+        let (least, greatest) =
+            orders.fold((u64::MAX, 0), |(least, greatest), order| (least.min(order), greatest.max(order)));
+        self.any |= !values.is_empty();
+        if least <= greatest {
+            self.include_orders(least, greatest);
         }
     }
 
     /// Takes another range in.
     pub fn join(&mut self, other: &Self) {
         self.any |= other.any;
-        if let Some((least, greatest)) = &other.ends {
-            self.include(least.borrow());
-            self.include(greatest.borrow());
+        match &other.ends {
+            Ends::None => {}
+            Ends::Orders(least, greatest) => self.include_orders(*least, *greatest),
+            Ends::Bytes(least, greatest) => self.include_bytes(least, greatest),
+        }
+    }
+
+    fn include_orders(&mut self, least: u64, greatest: u64) {
+        self.ends = match self.ends {
+            Ends::Orders(before, after) => Ends::Orders(before.min(least), after.max(greatest)),
+            _ => Ends::Orders(least, greatest),
+        };
+    }
+
+    fn include_bytes(&mut self, least: &[u8], greatest: &[u8]) {
+        let Ends::Bytes(before, after) = &mut self.ends else {
+            self.ends = Ends::Bytes(least.to_vec(), greatest.to_vec());
+            return;
+        };
+        if least < before.as_slice() {
+            *before = least.to_vec();
+        }
+        if greatest > after.as_slice() {
+            *after = greatest.to_vec();
         }
     }
 
     /// How the ends of this range compare with those of the one before, the least first.
     pub fn steps_from(&self, before: &Self) -> Option<(Ordering, Ordering)> {
-        let (least, greatest) = self.ends.as_ref()?;
-        let (least_before, greatest_before) = before.ends.as_ref()?;
-        Some((
-            compare(self.kind, least.borrow(), least_before.borrow())?,
-            compare(self.kind, greatest.borrow(), greatest_before.borrow())?,
-        ))
+        match (&self.ends, &before.ends) {
+            (Ends::Orders(least, greatest), Ends::Orders(least_before, greatest_before)) => {
+                Some((least.cmp(least_before), greatest.cmp(greatest_before)))
+            }
+            (Ends::Bytes(least, greatest), Ends::Bytes(least_before, greatest_before)) => {
+                Some((least.cmp(least_before), greatest.cmp(greatest_before)))
+            }
+            _ => None,
+        }
     }
 
     /// Least and greatest as they are written; `None` where there is none, or only NaN.
     pub fn written(&self) -> Option<(End, End)> {
-        let (least, greatest) = self.ends.as_ref()?;
-        Some((self.end(least, false), self.end(greatest, true)))
+        match &self.ends {
+            Ends::None => None,
+            Ends::Orders(least, greatest) => Some((self.number(*least, false), self.number(*greatest, true))),
+            Ends::Bytes(least, greatest) => {
+                let is_text = self.kind == Kind::Bytes { is_text: true };
+                Some((cut(least, is_text, false), cut(greatest, is_text, true)))
+            }
+        }
     }
 
-    fn end(&self, value: &Owned, is_greatest: bool) -> End {
-        match (value, self.kind) {
-            (Owned::Bits(bits), kind) => {
-                let width = kind.width().unwrap_or(0);
-                // The format wants zeros to take in both zeros.
-                let bits = match kind {
-                    Kind::Float if bits << 33 == 0 => u64::from((if is_greatest { 0.0f32 } else { -0.0 }).to_bits()),
-                    Kind::Double if bits << 1 == 0 => (if is_greatest { 0.0f64 } else { -0.0 }).to_bits(),
-                    _ => *bits,
-                };
-                End { bytes: bits.to_le_bytes().into_iter().take(width).collect(), is_exact: true }
-            }
-            (Owned::Bytes(bytes), Kind::Bytes { is_text }) => cut(bytes, is_text, is_greatest),
-            (Owned::Bytes(bytes), _) => End { bytes: bytes.clone(), is_exact: true },
-        }
+    fn number(&self, order: u64, is_greatest: bool) -> End {
+        let width = self.kind.width().unwrap_or(0);
+        let bits = self.kind.bits(order);
+        // The format wants zeros to take in both zeros.
+        let bits = match self.kind {
+            Kind::Float if bits << 33 == 0 => u64::from((if is_greatest { 0.0f32 } else { -0.0 }).to_bits()),
+            Kind::Double if bits << 1 == 0 => (if is_greatest { 0.0f64 } else { -0.0 }).to_bits(),
+            _ => bits,
+        };
+        End { bytes: bits.to_le_bytes().into_iter().take(width).collect(), is_exact: true }
     }
 
     /// The chunk's statistics.

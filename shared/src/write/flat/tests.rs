@@ -22,10 +22,16 @@ use super::*;
 const RUN: usize = 100;
 
 /// A file of one column, whose rows come in arrays cut at `cuts`, in runs of [`RUN`].
-fn file(array: &ArrayRef, data_type: &DataType, nullable: bool, codec: Compression, cuts: &[usize]) -> Bytes {
+pub(super) fn file(
+    array: &ArrayRef,
+    data_type: &DataType,
+    nullable: bool,
+    codec: Compression,
+    cuts: &[usize],
+) -> Bytes {
     let schema = Arc::new(Schema::new(vec![Field::new("c", data_type.clone(), nullable)]));
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
-    let mut column = FlatColumn::new(data_type, descriptor.column(0), codec).unwrap();
+    let mut column = FlatColumn::new(data_type, descriptor.column(0), codec, RUN).unwrap();
     let mut cuts = cuts.iter().cycle();
     for start in (0..array.len()).step_by(RUN) {
         let end = (start + RUN).min(array.len());
@@ -50,10 +56,51 @@ fn file(array: &ArrayRef, data_type: &DataType, nullable: bool, codec: Compressi
     bytes.into()
 }
 
-fn read(bytes: &Bytes) -> ArrayRef {
+pub(super) fn read(bytes: &Bytes) -> ArrayRef {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap().with_batch_size(77).build().unwrap();
     let arrays: Vec<ArrayRef> = reader.map(|batch| batch.unwrap().column(0).clone()).collect();
     concat(&arrays.iter().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap()
+}
+
+/// What the parquet crate's decoder makes of DELTA_BINARY_PACKED integers.
+pub(super) fn decoded_deltas(bytes: &[u8], count: usize) -> Vec<i64> {
+    use parquet::column::page::{Page, PageMetadata, PageReader};
+    use parquet::column::reader::ColumnReaderImpl;
+    use parquet::data_type::Int64Type;
+
+    struct One(Option<Page>);
+    impl Iterator for One {
+        type Item = Result<Page>;
+        fn next(&mut self) -> Option<Self::Item> {
+            self.0.take().map(Ok)
+        }
+    }
+    impl PageReader for One {
+        fn get_next_page(&mut self) -> Result<Option<Page>> {
+            Ok(self.0.take())
+        }
+        fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+            Ok(None)
+        }
+        fn skip_next_page(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    let schema = Schema::new(vec![Field::new("c", DataType::Int64, false)]);
+    let column = ArrowSchemaConverter::new().convert(&schema).unwrap().column(0);
+    let page = Page::DataPage {
+        buf: Bytes::copy_from_slice(bytes),
+        num_values: count as u32,
+        encoding: Encoding::DELTA_BINARY_PACKED,
+        def_level_encoding: Encoding::RLE,
+        rep_level_encoding: Encoding::RLE,
+        statistics: None,
+    };
+    let mut reader = ColumnReaderImpl::<Int64Type>::new(column, Box::new(One(Some(page))));
+    let mut values = Vec::new();
+    reader.read_records(count, None, None, &mut values).unwrap();
+    values
 }
 
 fn metadata(bytes: &Bytes) -> ParquetMetaData {
@@ -97,7 +144,8 @@ fn arrays() -> impl Strategy<Value = ArrayRef> {
     let null_share = prop_oneof![Just(0u32), Just(1), Just(50), Just(100)];
     (types, distinct, null_share, prop::collection::vec(any::<(u32, u32)>(), 0..450)).prop_map(
         |(data_type, distinct, null_share, numbers)| {
-            let value = |(number, dice): &(u32, u32)| (dice % 100 >= null_share).then_some(i64::from(number % distinct));
+            let value =
+                |(number, dice): &(u32, u32)| (dice % 100 >= null_share).then_some(i64::from(number % distinct));
             let whole: Int64Array = numbers.iter().map(value).collect();
             let narrow = |bits: u32| arrow::compute::unary::<_, _, Int64Type>(&whole, |value| value % (1 << bits) - 1);
             let small = |bits: u32| arrow::compute::unary::<_, _, Int64Type>(&whole, |value| value % (1 << bits));
@@ -198,7 +246,10 @@ fn a_column_of_many_distinct_values_is_plain_and_one_of_few_is_coded() {
         assert_eq!(&read(&bytes), &array);
         let metadata = metadata(&bytes);
         let chunk = metadata.row_group(0).column(0);
-        (chunk.encodings().any(|encoding| encoding == Encoding::RLE_DICTIONARY), chunk.dictionary_page_offset().is_some())
+        (
+            chunk.encodings().any(|encoding| encoding == Encoding::RLE_DICTIONARY),
+            chunk.dictionary_page_offset().is_some(),
+        )
     };
     assert_eq!(encodings(Arc::new(Int64Array::from_iter_values(0..1000))), (false, false));
     assert_eq!(encodings(Arc::new(Int64Array::from_iter_values((0..1000).map(|row| row % 20)))), (true, true));
@@ -224,7 +275,8 @@ fn long_plain_strings_end_their_pages_early() {
     assert_eq!(&read(&bytes), &array);
     let metadata = metadata(&bytes);
     // The first run shows that codes save nothing; the second is cut.
-    let rows: Vec<i64> = metadata.offset_index().unwrap()[0][0].page_locations().iter().map(|page| page.first_row_index).collect();
+    let rows: Vec<i64> =
+        metadata.offset_index().unwrap()[0][0].page_locations().iter().map(|page| page.first_row_index).collect();
     assert_eq!(rows, [0, 100, 135, 170]);
 }
 
@@ -233,8 +285,9 @@ fn a_null_where_none_is_allowed_is_an_error() {
     let array: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None]));
     let schema = Schema::new(vec![Field::new("c", DataType::Int32, false)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
-    let mut column = FlatColumn::new(&DataType::Int32, descriptor.column(0), Compression::UNCOMPRESSED).unwrap();
-    assert!(column.write(&[array]).is_err());
+    let mut column = FlatColumn::new(&DataType::Int32, descriptor.column(0), Compression::UNCOMPRESSED, RUN).unwrap();
+    column.write(&[array]).unwrap();
+    assert!(column.close().is_err());
 }
 
 #[test]
@@ -246,7 +299,7 @@ fn dictionaries_that_change_midway_share_their_codes() {
     let data_type = pieces[0].data_type().clone();
     let schema = Schema::new(vec![Field::new("c", data_type.clone(), true)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
-    let mut column = FlatColumn::new(&data_type, descriptor.column(0), Compression::UNCOMPRESSED).unwrap();
+    let mut column = FlatColumn::new(&data_type, descriptor.column(0), Compression::UNCOMPRESSED, RUN).unwrap();
     column.write(&pieces).unwrap();
     assert_eq!(column.entries.len(), 4);
 }

@@ -50,7 +50,8 @@ async fn a_tiny_budget_and_one_read_at_a_time_never_lock_up() {
     for offset_index in [true, false] {
         let layout = Layout { offset_index, ..layout.clone() };
         let (_, source) = OneFile::new(file(&layout)).source();
-        let options = ReadOptions { batch_rows: 100, concurrent_reads: 1, fetched_bytes: 1, batches_ahead: 1, coded: false };
+        let options =
+            ReadOptions { batch_rows: 100, concurrent_reads: 1, fetched_bytes: 1, batches_ahead: 1, coded: false };
         let found = read_all(&source, 1234, &options).await.unwrap();
         assert_same(&found, &expected(&layout, &found.schema()));
     }
