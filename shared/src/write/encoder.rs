@@ -37,7 +37,7 @@ const GATHERED_BYTES: usize = 128 << 20;
 enum Leaf {
     Flat(Box<FlatColumn>),
     /// What is nested, or of a type or codec that flat columns do not know.
-    Other(ArrowColumnWriter),
+    Other(Box<ArrowColumnWriter>),
 }
 
 /// Rows of a leaf column on their way to its writer.
@@ -197,7 +197,7 @@ impl<W: Write + Send> Encoder<W> {
                 Some(of) => {
                     Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression, FLAT_PAGE_ROWS)?))
                 }
-                None => Leaf::Other(writer),
+                None => Leaf::Other(Box::new(writer)),
             }))
         });
         leaves.collect()
