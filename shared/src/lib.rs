@@ -23,6 +23,8 @@ pub mod write;
 
 #[cfg(feature = "process")]
 pub mod clean;
+#[cfg(feature = "process")]
+pub mod coded;
 #[cfg(feature = "aws")]
 pub mod deployed;
 #[cfg(feature = "process")]

@@ -1,29 +1,34 @@
 //! The pass over one batch: conform, derive, expect, filter.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::column::Conformed;
+use super::column::{Column, Conformed};
+use super::distinct::Distinct;
 use super::evaluate::{evaluate, false_rows, internal, untrue_rows};
 use super::layout::Partition;
 use super::program::{Check, names};
 use super::sql::Compiled;
 use super::verdict::{Mask, Verdict, add, count, without};
 use super::{Cleaner, CoercedRows, whole};
+use crate::coded;
 use crate::dataset::{Action, OnCastError};
 use crate::{Error, Result};
 
 /// The longest value shown in an error, in characters.
 const MAX_SHOWN_CHARS: usize = 100;
 
-/// A batch with every row, conformed.
+/// Every row of a batch, conformed.
 pub(super) struct Checked {
-    /// The columns and derived ones.
-    pub rows: RecordBatch,
+    /// The columns, some perhaps as codes, and derived ones.
+    pub columns: Vec<ArrayRef>,
     /// The partitions' values, level by level.
     pub partitions: Vec<ArrayRef>,
     /// For each of [`Cleaner::coercions`].
@@ -34,8 +39,8 @@ pub(super) struct Checked {
 type Broken = Vec<Option<Mask>>;
 
 impl Cleaner {
-    /// Gives every row its verdict, and the batch with all rows, conformed, and derived columns. `unfit` tells, for each
-    /// column of the batch, the rows whose value is known not to fit its type: those hold null.
+    /// Gives every row its verdict, and the columns of all rows: conformed, then derived. `unfit` tells, for each column of
+    /// the batch, the rows whose value is known not to fit its type: those hold null.
     pub(super) fn check(
         &self,
         batch: &RecordBatch,
@@ -43,25 +48,30 @@ impl Cleaner {
         unfit: &[Option<Mask>],
         verdict: &mut Verdict,
     ) -> Result<Checked> {
+        let rows = batch.num_rows();
         let mut coerced = Vec::with_capacity(self.coercions.len());
         let mut broken = Broken::with_capacity(self.program.schema.fields().len());
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.program.schema.fields().len());
+        let mut distinct: Vec<Option<Arc<Distinct>>> = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             let source = column.source.and_then(|at| batch.columns().get(at));
-            let mut conformed = column.conform(source, batch.num_rows()).map_err(|error| {
+            let mut conformed = self.conform(column, source, rows).map_err(|error| {
                 Error::source(&self.source_uri, format!("column `{}`: {error}", column.field.name()))
             })?;
             if let Some(rows) = column.source.and_then(|at| unfit.get(at)?.as_ref()) {
                 add(&mut conformed.unfit, rows);
             }
-            if let Some(source) = source.filter(|source| source.data_type() != column.field.data_type()) {
+            let declared = column.source.and_then(|at| self.source_schema.fields().get(at));
+            let is_cast = declared.is_some_and(|declared| declared.data_type() != column.field.data_type());
+            if let Some(source) = source.filter(|_| is_cast) {
                 let rows = whole(source.len() - source.logical_null_count());
                 coerced.push(CoercedRows { rows, unfit: conformed.unfit.as_ref().map_or(0, count) });
             }
             broken.push(self.judge_column(column.field.name(), &conformed, source, first_row, verdict)?);
             columns.push(conformed.array);
+            distinct.push(conformed.distinct);
         }
-        let mut row = self.batch_of(columns, batch.num_rows())?;
+        let mut row = self.batch_of(self.read_by_rows(&columns, &distinct, rows)?, rows)?;
         for derived in &self.program.derived {
             let (values, failed) = self.value(derived.field.name(), &derived.value, &row, &broken, verdict)?;
             let mut inherited = read_rows(&derived.value, &broken);
@@ -69,12 +79,34 @@ impl Cleaner {
                 add(&mut inherited, &failed);
             }
             broken.push(inherited);
-            let mut columns = row.columns().to_vec();
-            columns.push(values);
-            row = self.batch_of(columns, batch.num_rows())?;
+            columns.push(values.clone());
+            let mut read = row.columns().to_vec();
+            read.push(values);
+            row = self.batch_of(read, rows)?;
         }
-        for expectation in &self.program.expectations {
-            self.expect(expectation, &row, &broken, first_row, verdict)?;
+        for (number, expectation) in self.program.expectations.iter().enumerate() {
+            let falses = match only_coded(&expectation.condition, &distinct) {
+                None => self.falses(expectation, &row, &broken, verdict)?,
+                Some((at, values)) => {
+                    let asked = |values: ArrayRef| self.batch_of_one(at, values);
+                    match columns.get(at) {
+                        Some(codes) => match values.false_rows(number, &expectation.condition, codes, asked)? {
+                            Some(falses) => falses,
+                            None => {
+                                let mut read = row.columns().to_vec();
+                                if let (Some(slot), Some(field)) =
+                                    (read.get_mut(at), self.program.schema.fields().get(at))
+                                {
+                                    *slot = coded::unpack(codes, field.data_type()).map_err(internal)?;
+                                }
+                                self.falses(expectation, &self.batch_of(read, rows)?, &broken, verdict)?
+                            }
+                        },
+                        None => None,
+                    }
+                }
+            };
+            self.expect(expectation, falses, &columns, &broken, first_row, verdict)?;
         }
         if let Some(filter) = &self.program.filter {
             let (values, _) = self.value("filter", filter, &row, &broken, verdict)?;
@@ -91,7 +123,57 @@ impl Cleaner {
                 }
             });
         }
-        Ok(Checked { rows: row, partitions, coerced })
+        Ok(Checked { columns, partitions, coerced })
+    }
+
+    fn conform(&self, column: &Column, source: Option<&ArrayRef>, rows: usize) -> Result<Conformed, ArrowError> {
+        let declared = column.source.and_then(|at| self.source_schema.fields().get(at)).map(|field| field.data_type());
+        let (Some(array), Some(declared)) = (source, declared) else { return column.conform(source, rows) };
+        let Some(codes) = coded::parts(array, declared) else { return column.conform(source, rows) };
+        match column.conform_coded(codes)? {
+            Some(conformed) => Ok(conformed),
+            None => column.conform(Some(&coded::unpack(array, declared)?), rows),
+        }
+    }
+
+    /// The columns as expressions read them row by row: codes written out where one does.
+    fn read_by_rows(
+        &self,
+        columns: &[ArrayRef],
+        distinct: &[Option<Arc<Distinct>>],
+        rows: usize,
+    ) -> Result<Vec<ArrayRef>> {
+        let program = &self.program;
+        let by_rows = program.expectations.iter().map(|check| &check.condition);
+        let by_rows = by_rows.filter(|condition| only_coded(condition, distinct).is_none());
+        let others = program.derived.iter().map(|derived| &derived.value).chain(&program.filter);
+        let mut read: BTreeSet<usize> = by_rows.chain(others).flat_map(|expr| expr.columns.iter().copied()).collect();
+        for (_, partition) in &program.partitions {
+            match partition {
+                Partition::Column(at) => drop(read.insert(*at)),
+                Partition::Sql(value) => read.extend(&value.columns),
+            }
+        }
+        let mut plain = Vec::with_capacity(columns.len());
+        for (at, (column, field)) in columns.iter().zip(program.schema.fields()).enumerate() {
+            plain.push(match coded::parts(column, field.data_type()) {
+                Some(_) if !read.contains(&at) => self.placeholders.column(at, field.data_type(), rows),
+                _ => coded::unpack(column, field.data_type()).map_err(internal)?,
+            });
+        }
+        Ok(plain)
+    }
+
+    /// A batch of which an expression reads one column.
+    fn batch_of_one(&self, at: usize, values: ArrayRef) -> Result<RecordBatch> {
+        let rows = values.len();
+        let fields = self.program.schema.fields().iter().enumerate();
+        let columns = fields.map(|(place, field)| match place == at {
+            // A column that is a dictionary by its type has been given its values.
+            true => arrow::compute::cast(&values, field.data_type()).map_err(internal),
+            false => Ok(new_null_array(field.data_type(), rows)),
+        });
+        self.batch_of(columns.collect::<Result<_>>()?, rows)
     }
 
     /// What `on_cast_error` makes of a column's faults, and the rows that have one.
@@ -157,16 +239,28 @@ impl Cleaner {
         Ok((evaluated.values, Some(failed)))
     }
 
-    fn expect(
+    /// The rows in which an expectation is false.
+    fn falses(
         &self,
         expectation: &Check,
         row: &RecordBatch,
         broken: &Broken,
+        verdict: &mut Verdict,
+    ) -> Result<Option<Mask>> {
+        let (values, _) = self.value(&expectation.name, &expectation.condition, row, broken, verdict)?;
+        Ok(false_rows(&values))
+    }
+
+    fn expect(
+        &self,
+        expectation: &Check,
+        falses: Option<Mask>,
+        columns: &[ArrayRef],
+        broken: &Broken,
         first_row: u64,
         verdict: &mut Verdict,
     ) -> Result<()> {
-        let (values, _) = self.value(&expectation.name, &expectation.condition, row, broken, verdict)?;
-        let Some(rows) = false_rows(&values) else { return Ok(()) };
+        let Some(rows) = falses else { return Ok(()) };
         let rows = match read_rows(&expectation.condition, broken) {
             Some(broken) => without(&rows, &broken),
             None => rows,
@@ -180,7 +274,7 @@ impl Cleaner {
                 let shown: Vec<_> = names(&self.program.schema, &expectation.condition.columns)
                     .into_iter()
                     .zip(&expectation.condition.columns)
-                    .filter_map(|(name, at)| Some(format!("{name} = {}", shown(row.columns().get(*at)?, first))))
+                    .filter_map(|(name, at)| Some(format!("{name} = {}", shown(columns.get(*at)?, first))))
                     .collect();
                 return Err(Error::Contract(format!(
                     "{}: row {} breaks expectation \"{}\": {}",
@@ -223,6 +317,33 @@ impl Cleaner {
     }
 }
 
+/// The column that an expression reads, where it is one only, and coded.
+fn only_coded<'a>(expr: &Compiled, distinct: &'a [Option<Arc<Distinct>>]) -> Option<(usize, &'a Arc<Distinct>)> {
+    let mut columns = expr.columns.iter();
+    match (columns.next(), columns.next()) {
+        (Some(only), None) => Some((*only, distinct.get(*only)?.as_ref()?)),
+        _ => None,
+    }
+}
+
+/// Columns of nulls, kept for their memory.
+#[derive(Debug, Default)]
+pub(super) struct Placeholders(Mutex<BTreeMap<usize, ArrayRef>>);
+
+impl Placeholders {
+    fn column(&self, at: usize, data_type: &DataType, rows: usize) -> ArrayRef {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(&at) {
+            Some(column) if column.len() >= rows => column.slice(0, rows),
+            _ => {
+                let column = new_null_array(data_type, rows);
+                known.insert(at, column.clone());
+                column
+            }
+        }
+    }
+}
+
 /// Rows in which an expression reads a broken value.
 fn read_rows(expr: &Compiled, broken: &Broken) -> Option<Mask> {
     let mut rows = None;
@@ -242,7 +363,11 @@ fn shown(array: &ArrayRef, row: usize) -> String {
     let Ok(text) = formatter.value(row).try_to_string() else { return "?".to_owned() };
     let cut: String = text.chars().take(MAX_SHOWN_CHARS).collect();
     let ellipsis = if cut.len() < text.len() { "…" } else { "" };
-    match array.data_type().is_string() {
+    let is_string = match array.data_type() {
+        DataType::Dictionary(_, values) => values.is_string(),
+        other => other.is_string(),
+    };
+    match is_string {
         true => format!("\"{cut}{ellipsis}\""),
         false => format!("{cut}{ellipsis}"),
     }

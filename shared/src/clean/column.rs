@@ -1,14 +1,15 @@
 //! One column of the output: where it comes from and what is done to its values.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, StringArray, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, DictionaryArray, StringArray, UInt32Array, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Int32Type};
 use arrow::error::ArrowError;
 
 use super::cast::Cast;
+use super::distinct::Distinct;
 use super::types;
 use super::values::{self, ValueList};
 use crate::dataset::{CastRule, ColumnSpec, ColumnType, Otherwise};
@@ -20,6 +21,8 @@ pub(super) struct Column {
     /// Its place in the source; `None` where the source lacks it.
     pub source: Option<usize>,
     work: Work,
+    /// The dictionary that the source's last codes came with.
+    last: Mutex<Option<Arc<Distinct>>>,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub(super) struct Conformed {
     pub unlisted: Option<BooleanBuffer>,
     /// Rows with a null where none is allowed, whatever made it.
     pub missing: Option<BooleanBuffer>,
+    /// Where the array is coded: its distinct values.
+    pub distinct: Option<Arc<Distinct>>,
 }
 
 /// Whether a column's values come out as they went in.
@@ -83,7 +88,7 @@ impl Column {
 
     /// A column as the source has it.
     pub(super) fn kept(field: &Field, source: usize) -> Self {
-        Self { field: field.clone(), source: Some(source), work: Work::Keep }
+        Self { field: field.clone(), source: Some(source), work: Work::Keep, last: Mutex::default() }
     }
 
     /// A column that a cast rule matches.
@@ -101,7 +106,7 @@ impl Column {
         let may_null = nulls_instead || (conform.list.is_some() && conform.otherwise == Otherwise::Null);
         let nullable = field.is_nullable() || may_null;
         let field = Field::new(field.name(), output_type(&rule.to)?, nullable);
-        Ok(Self { field, source: Some(source), work: Work::Conform(conform) })
+        Ok(Self { field, source: Some(source), work: Work::Conform(conform), last: Mutex::default() })
     }
 
     /// A column of the contract. `source` is its place in the source and its type there; `None` where it is missing.
@@ -129,14 +134,15 @@ impl Column {
             nullable: spec.nullable,
         };
         let field = Field::new(&spec.name, to, spec.nullable);
-        Ok(Self { field, source: source.map(|(at, _)| at), work: Work::Conform(conform) })
+        let source = source.map(|(at, _)| at);
+        Ok(Self { field, source, work: Work::Conform(conform), last: Mutex::default() })
     }
 
     /// Makes the column of a batch of `rows` rows. `source` is its column in the source, if it has one.
     pub(super) fn conform(&self, source: Option<&ArrayRef>, rows: usize) -> Result<Conformed, ArrowError> {
         match (&self.work, source) {
             (Work::Keep, Some(array)) => {
-                Ok(Conformed { array: array.clone(), unfit: None, unlisted: None, missing: None })
+                Ok(Conformed { array: array.clone(), unfit: None, unlisted: None, missing: None, distinct: None })
             }
             (Work::Keep, None) => Err(ArrowError::SchemaError(format!("column {} has no source", self.field.name()))),
             (Work::Conform(conform), Some(array)) => conform.apply(array),
@@ -145,9 +151,33 @@ impl Column {
                     Some(default) => take(default, &UInt32Array::from(vec![0; rows]), None)?,
                     None => new_null_array(self.field.data_type(), rows),
                 };
-                Ok(Conformed { array, unfit: None, unlisted: None, missing: None })
+                Ok(Conformed { array, unfit: None, unlisted: None, missing: None, distinct: None })
             }
         }
+    }
+}
+
+impl Column {
+    /// As [`conform`](Self::conform), for a column that comes as codes: each distinct value is looked at once for all
+    /// batches of a dictionary. `None` where rows have to be looked at.
+    pub(super) fn conform_coded(&self, coded: &DictionaryArray<Int32Type>) -> Result<Option<Conformed>, ArrowError> {
+        let nullable = match &self.work {
+            Work::Keep => true,
+            // Rows without a value get the default, which the dictionary may lack.
+            Work::Conform(conform) if conform.default.is_some() && coded.logical_null_count() > 0 => return Ok(None),
+            Work::Conform(conform) => conform.nullable,
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let distinct = match last.as_ref().filter(|last| last.is_of(coded.values())) {
+            Some(known) => known.clone(),
+            None => {
+                let new = Arc::new(Distinct::new(coded.values(), |values| self.conform(Some(values), values.len()))?);
+                *last = Some(new.clone());
+                new
+            }
+        };
+        drop(last);
+        distinct.rows(coded, nullable).map(Some)
     }
 }
 
@@ -162,7 +192,7 @@ impl Conform {
         };
         let nulls = if self.nullable { None } else { array.logical_nulls() };
         let missing = nulls.filter(|nulls| nulls.null_count() > 0).map(|nulls| !nulls.inner());
-        Ok(Conformed { array, unfit, unlisted, missing })
+        Ok(Conformed { array, unfit, unlisted, missing, distinct: None })
     }
 
     /// The values in their new type, those that did not fit, and those outside the list.

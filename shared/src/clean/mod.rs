@@ -30,6 +30,7 @@
 mod cast;
 mod check;
 mod column;
+mod distinct;
 mod drift;
 mod evaluate;
 mod functions;
@@ -68,14 +69,15 @@ pub use untouched::{Inspector, Untouched};
 pub use validate::validate;
 pub use widen::{Widest, declared, is_widening, widest};
 
+use crate::coded;
 use crate::dataset::{CastRule, Dataset, Lineage, OnCastError};
 use crate::ledger::{Coerced, RowCounts};
 use crate::{Error, Result};
-use check::Checked;
+use check::{Checked, Placeholders};
 use column::Column;
 use evaluate::internal;
 use program::Program;
-use verdict::{Verdict, count};
+use verdict::{Mask, Verdict, count};
 
 /// A dataset's contract, expectations and transform, compiled for one source's schema. Shared between threads.
 #[derive(Debug)]
@@ -97,6 +99,8 @@ pub struct Cleaner {
     partitions: Vec<PartitionColumn>,
     /// The columns that the part stores, where folders tell others.
     stored: Option<Vec<usize>>,
+    /// What stands for columns that no expression asks rows of.
+    placeholders: Placeholders,
     /// Whether a failing expression was logged: once tells enough.
     warned: AtomicBool,
 }
@@ -104,8 +108,8 @@ pub struct Cleaner {
 /// What became of a batch's rows.
 #[derive(Debug, Clone)]
 pub struct Cleaned {
-    /// Rows for the output, in the source's order, of [`Cleaner::output_schema`]. The batch itself where nothing
-    /// had to be done.
+    /// Rows for the output, in the source's order, of [`Cleaner::output_schema`], columns that came as codes as codes
+    /// ([`crate::coded`]). The batch itself where nothing had to be done.
     pub kept: RecordBatch,
     /// Rows for quarantine, of [`Cleaner::quarantine_schema`]; `None` where there are none.
     pub quarantined: Option<RecordBatch>,
@@ -177,6 +181,7 @@ impl Cleaner {
             quarantine_schema,
             columns,
             on_cast_error: dataset.spec.schema.on_cast_error,
+            placeholders: Placeholders::default(),
             program,
             drift,
             coercions,
@@ -221,7 +226,8 @@ impl Cleaner {
         &self.drift
     }
 
-    /// Cleans a batch of the source. `first_row` is the number of its first row in the source, from 0.
+    /// Cleans a batch of the source, whose columns may come as codes ([`crate::coded`]). `first_row` is the number of its
+    /// first row in the source, from 0.
     ///
     /// # Errors
     ///
@@ -230,16 +236,12 @@ impl Cleaner {
     pub fn clean(&self, batch: &RecordBatch, first_row: u64) -> Result<Cleaned> {
         self.expect_schema(batch)?;
         let mut verdict = Verdict::new(batch.num_rows());
-        let Checked { rows, partitions, coerced } = self.check(batch, first_row, &[], &mut verdict)?;
+        let Checked { columns, partitions, coerced } = self.check(batch, first_row, &[], &mut verdict)?;
         let kept_rows = verdict.kept();
-        let kept = match &kept_rows {
-            Some(mask) => filter_record_batch(&rows, &BooleanArray::new(mask.clone(), None)).map_err(internal)?,
-            None => rows,
-        };
         let partitions = layout::kept_values(partitions, kept_rows.as_ref()).map_err(internal)?;
         let number = |row: usize| first_row.saturating_add(whole(row));
-        let lineage = self.lineage_columns(number, batch.num_rows(), kept_rows.as_ref());
-        let kept = self.in_output_schema(&kept, lineage.map_err(internal)?)?;
+        let lineage = self.lineage_columns(number, batch.num_rows(), kept_rows.as_ref()).map_err(internal)?;
+        let kept = self.kept(columns, batch.num_rows(), kept_rows.as_ref(), lineage)?;
         let quarantined = quarantine::rows(&self.quarantine_schema, batch, &verdict, &self.source_uri, first_row);
         let quarantined = quarantined.map_err(internal)?;
         let counts = RowCounts {
@@ -263,7 +265,8 @@ impl Cleaner {
         }
         let same = found.fields().len() == wanted.fields().len()
             && found.fields().iter().zip(wanted.fields()).all(|(found, wanted)| {
-                Arc::ptr_eq(found, wanted) || (found.name() == wanted.name() && found.data_type() == wanted.data_type())
+                Arc::ptr_eq(found, wanted)
+                    || (found.name() == wanted.name() && coded::represents(found.data_type(), wanted.data_type()))
             });
         if same {
             return Ok(());
@@ -275,14 +278,38 @@ impl Cleaner {
     }
 
     /// The kept rows under the output's schema, whose columns say which of them allow nulls.
-    fn in_output_schema(&self, kept: &RecordBatch, lineage: Vec<ArrayRef>) -> Result<RecordBatch> {
-        let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
+    fn kept(
+        &self,
+        columns: Vec<ArrayRef>,
+        rows: usize,
+        kept_rows: Option<&Mask>,
+        lineage: Vec<ArrayRef>,
+    ) -> Result<RecordBatch> {
         let mut columns = match &self.stored {
-            Some(stored) => stored.iter().filter_map(|at| kept.columns().get(*at)).cloned().collect(),
-            None => kept.columns().to_vec(),
+            Some(stored) => stored.iter().filter_map(|at| columns.get(*at)).cloned().collect(),
+            None => columns,
         };
+        let mut count = rows;
+        if let Some(mask) = kept_rows {
+            count = mask.count_set_bits();
+            // Rows that are not kept may have nulls anywhere.
+            let open = columns.iter().map(|column| Field::new("", column.data_type().clone(), true));
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            let all =
+                RecordBatch::try_new_with_options(Arc::new(Schema::new(open.collect::<Vec<_>>())), columns, &options);
+            let mask = BooleanArray::new(mask.clone(), None);
+            columns = filter_record_batch(&all.map_err(internal)?, &mask).map_err(internal)?.columns().to_vec();
+        }
         columns.extend(lineage);
-        RecordBatch::try_new_with_options(self.output_schema.clone(), columns, &options)
+        let mut schema = self.output_schema.clone();
+        let same = |(field, column): (&Arc<Field>, &ArrayRef)| field.data_type() == column.data_type();
+        if !schema.fields().iter().zip(&columns).all(same) {
+            let found = schema.fields().iter().zip(&columns);
+            let found = found.map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
+            schema = Arc::new(Schema::new(found.collect::<Vec<_>>()));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(schema, columns, &options)
             .map_err(|error| Error::source(&self.source_uri, error))
     }
 }

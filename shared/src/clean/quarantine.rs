@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::verdict::Verdict;
+use crate::coded;
 
 /// Why: a list of reasons, each the name of an expectation or `cast: COLUMN`, `values: COLUMN`, `null: COLUMN`,
 /// `error: NAME`.
@@ -60,7 +61,9 @@ pub(super) fn rows(
         numbers.push(first_row.saturating_add(u64::try_from(row).unwrap_or(u64::MAX)));
     }
     let uris = StringArray::from_iter_values(std::iter::repeat_n(uri, numbers.len()));
-    let mut columns: Vec<ArrayRef> = originals.columns().to_vec();
+    let plain = originals.columns().iter().zip(schema.fields());
+    let plain = plain.map(|(column, field)| coded::unpack(column, field.data_type()));
+    let mut columns: Vec<ArrayRef> = plain.collect::<Result<_, _>>()?;
     columns.push(Arc::new(reasons.finish()));
     columns.push(Arc::new(uris));
     columns.push(Arc::new(UInt64Array::from(numbers)));

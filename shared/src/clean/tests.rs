@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod casts;
+mod coded;
 mod conform;
 mod expectations;
 mod fhv;

@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, ListBuilder, StringBuilder, UInt64Array};
+use arrow::array::{ArrayRef, ListBuilder, StringBuilder, UInt64Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -129,21 +128,17 @@ impl Cleaner {
         let rows = batch.rows.num_rows();
         let mut verdict = Verdict::new(rows);
         let first_row = batch.records.first().map_or(0, |record| record.number);
-        let Checked { rows: output, partitions, coerced } =
+        let Checked { columns, partitions, coerced } =
             self.check(&batch.rows, first_row, &batch.unfit, &mut verdict)?;
         let fates = Fates::of(batch, &verdict);
         let kept_rows = fates.kept(batch, &verdict);
-        let kept = match &kept_rows {
-            Some(mask) => filter_record_batch(&output, &BooleanArray::new(mask.clone(), None)).map_err(internal)?,
-            None => output,
-        };
         let partitions = layout::kept_values(partitions, kept_rows.as_ref()).map_err(internal)?;
         let number = |row: usize| {
             let record = record_of(batch, row).and_then(|record| batch.records.get(record));
             record.map_or(first_row, |record| record.number)
         };
         let lineage = self.lineage_columns(number, rows, kept_rows.as_ref()).map_err(internal)?;
-        let kept = self.in_output_schema(&kept, lineage)?;
+        let kept = self.kept(columns, rows, kept_rows.as_ref(), lineage)?;
         let counts = RowCounts {
             read: batch.read(),
             kept: whole(batch.records.len() - fates.quarantined.len() - fates.filtered),

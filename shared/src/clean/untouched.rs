@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
+use super::check::Placeholders;
 use super::column::{Column, Passes};
 use super::evaluate::internal;
 use super::{Cleaner, conforming_columns, program, quarantine};
@@ -146,6 +147,7 @@ impl Cleaner {
             output_schema: Arc::new(Schema::new(fields)),
             columns: kept,
             on_cast_error: self.on_cast_error,
+            placeholders: Placeholders::default(),
             drift: Vec::new(),
             coercions: Vec::new(),
             lineage: Lineage::default(),

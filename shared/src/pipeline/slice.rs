@@ -154,7 +154,9 @@ impl<'a> Work<'a> {
     }
 
     async fn open(&self, source: &ParquetRows, rows: Range<u64>) -> Result<SliceReader> {
-        SliceReader::open(&source.file, &source.footer, self.plan.pages.as_ref(), rows, &ReadOptions::default()).await
+        // Partitions gather rows of several batches, whose codes may mean different values.
+        let options = ReadOptions { coded: self.cleaner.partitions().is_empty(), ..ReadOptions::default() };
+        SliceReader::open(&source.file, &source.footer, self.plan.pages.as_ref(), rows, &options).await
     }
 
     /// A window that is a row group of the source already: copied where every row passes unchanged.

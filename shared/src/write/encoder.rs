@@ -5,37 +5,62 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions,
     compute_leaves,
 };
+use parquet::basic::Compression;
 use parquet::basic::{Encoding, LogicalType, Type as PhysicalType};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 
+use super::flat::{FlatChunk, FlatColumn};
 use super::{EncodedChunk, PartOptions, copy};
+use crate::coded;
 
 /// The column writers decide where a page ends after each run of rows they are given, so they are always given as many.
 const ENCODE_ROWS: usize = 32_768;
-/// A page holds at most so many rows.
+/// A page of a flat column holds so many rows: codes are short, and page statistics are made of the values new to a page.
+const FLAT_PAGE_ROWS: usize = 2 * ENCODE_ROWS;
+/// A page of another column holds at most so many rows.
 const PAGE_ROWS: usize = ENCODE_ROWS / 2;
 /// Wide rows are encoded before so many are gathered.
 const GATHERED_BYTES: usize = 128 << 20;
+
+/// The writer of one leaf column of the open row group.
+enum Leaf {
+    Flat(Box<FlatColumn>),
+    /// What is nested, or of a type or codec that flat columns do not know.
+    Other(Box<ArrowColumnWriter>),
+}
+
+/// Rows of a leaf column on their way to its writer.
+enum Rows {
+    Flat(Vec<ArrayRef>),
+    Other(ArrowLeafColumn),
+}
+
+/// A leaf column of a row group that has ended.
+enum Chunk {
+    Flat(FlatChunk),
+    Other(ArrowColumnChunk),
+}
 
 /// Writes row groups, exactly those it is told to.
 pub(super) struct Encoder<W: Write + Send> {
     file: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
+    compression: Compression,
     threads: usize,
     /// The writers of the open row group's leaf columns; empty between row groups.
-    columns: Vec<Mutex<ArrowColumnWriter>>,
+    columns: Vec<Mutex<Leaf>>,
     /// Rows not yet encoded, fewer than [`ENCODE_ROWS`].
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
@@ -57,6 +82,7 @@ impl<W: Write + Send> Encoder<W> {
             file,
             factory,
             schema,
+            compression: options.compression,
             threads: options.threads.max(1),
             columns: Vec::new(),
             gathered: Vec::new(),
@@ -67,16 +93,14 @@ impl<W: Write + Send> Encoder<W> {
         })
     }
 
-    /// Takes rows of the open row group.
+    /// Takes rows of the open row group. Columns may come as codes into a dictionary.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let same = |(a, b): (&DataType, &DataType)| a == b;
+        let same = |(own, given): (&DataType, &DataType)| coded::represents(given, own);
         let own = self.schema.fields().iter().map(|field| field.data_type());
-        let given = batch.schema();
-        let given = given.fields().iter().map(|field| field.data_type());
+        let given = batch.schema_ref().fields().iter().map(|field| field.data_type());
         if self.schema.fields().len() != batch.num_columns() || !own.zip(given).all(same) {
             return Err(ParquetError::General("a batch has other columns than the part".to_owned()));
         }
-        let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?;
         let mut start = 0;
         while start < batch.num_rows() {
             let count = (ENCODE_ROWS - self.gathered_rows).min(batch.num_rows() - start);
@@ -100,11 +124,17 @@ impl<W: Write + Send> Encoder<W> {
         }
         let columns = std::mem::take(&mut self.columns);
         let chunks = parallel(self.threads, columns, |column| {
-            column.into_inner().unwrap_or_else(PoisonError::into_inner).close()
+            match column.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                Leaf::Flat(column) => column.close().map(Chunk::Flat),
+                Leaf::Other(column) => column.close().map(Chunk::Other),
+            }
         })?;
         let mut group = self.file.next_row_group()?;
         for chunk in chunks {
-            ArrowColumnChunk::append_to_row_group(chunk, &mut group)?;
+            match chunk {
+                Chunk::Flat(FlatChunk { pages, close }) => group.append_column(&pages, close)?,
+                Chunk::Other(chunk) => chunk.append_to_row_group(&mut group)?,
+            }
         }
         group.close()?;
         self.row_groups.push(std::mem::take(&mut self.group_rows));
@@ -128,33 +158,66 @@ impl<W: Write + Send> Encoder<W> {
 
     fn encode(&mut self) -> Result<()> {
         let gathered = std::mem::take(&mut self.gathered);
-        self.gathered_rows = 0;
+        let rows = std::mem::take(&mut self.gathered_rows);
         self.gathered_bytes = 0;
-        let batch = match gathered.as_slice() {
-            [] => return Ok(()),
-            [only] => only.clone(),
-            several => concat_batches(&self.schema, several)?,
-        };
+        if rows == 0 {
+            return Ok(());
+        }
         if self.columns.is_empty() {
-            let writers = self.factory.create_column_writers(self.row_groups.len())?;
-            self.columns = writers.into_iter().map(Mutex::new).collect();
+            self.columns = self.begin_columns()?;
         }
         let mut leaves = Vec::with_capacity(self.columns.len());
-        for (field, array) in self.schema.fields().iter().zip(batch.columns()) {
-            leaves.extend(compute_leaves(field, array)?);
+        for (at, field) in self.schema.fields().iter().enumerate() {
+            let run: Vec<ArrayRef> = gathered.iter().filter_map(|batch| batch.columns().get(at).cloned()).collect();
+            match self.columns.get(leaves.len()).map(|leaf| leaf.lock().unwrap_or_else(PoisonError::into_inner)) {
+                Some(leaf) if matches!(*leaf, Leaf::Flat(_)) => leaves.push(Rows::Flat(run)),
+                _ => {
+                    let plain = run.iter().map(|array| coded::unpack(array, field.data_type()));
+                    let plain: Vec<ArrayRef> = plain.collect::<std::result::Result<_, _>>()?;
+                    let refs: Vec<&dyn Array> = plain.iter().map(AsRef::as_ref).collect();
+                    leaves.extend(compute_leaves(field, &concat(&refs)?)?.into_iter().map(Rows::Other));
+                }
+            }
         }
-        let work: Vec<(&Mutex<ArrowColumnWriter>, ArrowLeafColumn)> = self.columns.iter().zip(leaves).collect();
-        parallel(self.threads, work, |(column, leaf)| {
-            column.lock().unwrap_or_else(PoisonError::into_inner).write(&leaf)
+        let work: Vec<(&Mutex<Leaf>, Rows)> = self.columns.iter().zip(leaves).collect();
+        parallel(self.threads, work, |(leaf, rows)| {
+            match (&mut *leaf.lock().unwrap_or_else(PoisonError::into_inner), rows) {
+                (Leaf::Flat(column), Rows::Flat(run)) => column.write(&run),
+                (Leaf::Other(column), Rows::Other(rows)) => column.write(&rows),
+                _ => Err(ParquetError::General("rows for another column".to_owned())),
+            }
         })?;
-        self.group_rows += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+        self.group_rows += u64::try_from(rows).unwrap_or(u64::MAX);
         Ok(())
+    }
+
+    /// Writers for the leaf columns of a row group. A field of a flat type is one leaf.
+    fn begin_columns(&self) -> Result<Vec<Mutex<Leaf>>> {
+        let writers = self.factory.create_column_writers(self.row_groups.len())?;
+        let flat_types = |name: &str| self.schema.field_with_name(name).ok().map(|field| field.data_type());
+        let leaves = writers.into_iter().zip(self.file.schema_descr().columns());
+        let leaves = leaves.map(|(writer, column)| {
+            let flat = match column.path().parts() {
+                [name] => flat_types(name).filter(|of| FlatColumn::fits(of, column, self.compression)),
+                _ => None,
+            };
+            Ok(Mutex::new(match flat {
+                Some(of) => {
+                    Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression, FLAT_PAGE_ROWS)?))
+                }
+                None => Leaf::Other(Box::new(writer)),
+            }))
+        });
+        leaves.collect()
     }
 }
 
-/// Bytes that the rows themselves take, not the buffers that they are slices of.
+/// Bytes that the rows themselves take, not the buffers that they are slices of, nor the dictionaries of their codes.
 fn bytes_of(rows: &RecordBatch) -> Result<usize> {
-    let sizes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    let sizes = rows.columns().iter().map(|column| match column.data_type() {
+        DataType::Dictionary(..) => Ok(column.len() * size_of::<i32>()),
+        _ => column.to_data().get_slice_memory_size(),
+    });
     Ok(sizes.sum::<std::result::Result<usize, _>>()?)
 }
 

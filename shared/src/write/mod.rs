@@ -5,6 +5,8 @@ mod copy;
 #[cfg(feature = "process")]
 mod encoder;
 #[cfg(feature = "process")]
+mod flat;
+#[cfg(feature = "process")]
 pub mod hive;
 #[cfg(feature = "process")]
 mod part;

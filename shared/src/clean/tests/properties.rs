@@ -11,7 +11,7 @@ use super::super::cast::Cast;
 use super::super::{Cleaner, ROW};
 use super::{array, batch, column, dataset};
 
-const RULES: &str = r#"
+pub(super) const RULES: &str = r#"
 [schema]
 casts = [
   { column = "flag", to = "dictionary", values = ["Y", "N"], otherwise = "null", trim = true },
@@ -35,9 +35,9 @@ filter = "m % 5 <> 0"
 columns = [{ name = "sum", expr = "n + m" }]
 "#;
 
-type Row = (Option<f64>, Option<i64>, Option<i64>, Option<&'static str>, Option<&'static str>);
+pub(super) type Row = (Option<f64>, Option<i64>, Option<i64>, Option<&'static str>, Option<&'static str>);
 
-fn row() -> impl Strategy<Value = Row> {
+pub(super) fn row() -> impl Strategy<Value = Row> {
     let float = prop_oneof![Just(1e300), Just(f64::NAN), Just(-0.0), -10.0..10.0];
     let int = || prop_oneof![5 => -20_i64..20, 1 => any::<i64>(), 1 => Just(i64::from(i32::MAX))];
     let flag = prop::sample::select(vec!["Y", " N", " ", "maybe"]);
@@ -51,7 +51,7 @@ fn row() -> impl Strategy<Value = Row> {
     )
 }
 
-fn rows_as_batch(rows: &[Row]) -> RecordBatch {
+pub(super) fn rows_as_batch(rows: &[Row]) -> RecordBatch {
     let code: StringArray = rows.iter().map(|row| row.4).collect();
     let keyed = DataType::Dictionary(Box::new(DataType::Int16), Box::new(DataType::Utf8));
     batch([
@@ -64,7 +64,7 @@ fn rows_as_batch(rows: &[Row]) -> RecordBatch {
 }
 
 /// Strings instead of dictionaries, so that equal rows are equal batches.
-fn unpacked(batch: &RecordBatch) -> Vec<ArrayRef> {
+pub(super) fn unpacked(batch: &RecordBatch) -> Vec<ArrayRef> {
     let plain = |column: &ArrayRef| match column.data_type() {
         DataType::Dictionary(..) => cast(column, &DataType::Utf8).unwrap(),
         _ => column.clone(),

@@ -13,6 +13,7 @@ use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::blocks::{Blocks, Placed};
+use super::coded::{CodedPages, Coding};
 use super::delta;
 use super::pages::{KnownPages, Locations};
 use super::thrift::{self, PageKind, Problem};
@@ -37,6 +38,8 @@ pub(super) struct SliceGroups {
     pub blocks: Arc<Blocks>,
     /// The pieces of each chunk; taken when the chunk is opened.
     pub chunks: PlacedChunks,
+    /// The columns that are read as codes.
+    pub coding: Arc<Coding>,
 }
 
 impl RowGroups for SliceGroups {
@@ -52,6 +55,7 @@ impl RowGroups for SliceGroups {
             pages: self.pages.clone(),
             blocks: self.blocks.clone(),
             chunks: self.chunks.clone(),
+            coding: self.coding.clone(),
         }))
     }
 
@@ -72,6 +76,7 @@ struct Chunks {
     pages: Arc<KnownPages>,
     blocks: Arc<Blocks>,
     chunks: PlacedChunks,
+    coding: Arc<Coding>,
 }
 
 impl Chunks {
@@ -97,7 +102,11 @@ impl Chunks {
         let chunk = chunk_without.as_ref().unwrap_or(chunk);
         let locations = locations.map(|locations| locations.as_ref().clone());
         let inner = SerializedPageReader::new(Arc::new(bytes), chunk, rows, locations).map_err(at(&place))?;
-        Ok(Box::new(NamedPages { inner, place, column: chunk.column_descr_ptr() }))
+        let pages = Box::new(NamedPages { inner, place: place.clone(), column: chunk.column_descr_ptr() });
+        Ok(match self.coding.dictionary(self.column) {
+            Some(dictionary) => Box::new(CodedPages { inner: pages, dictionary: dictionary.clone(), place }),
+            None => pages,
+        })
     }
 }
 

@@ -215,12 +215,13 @@ pub(super) fn parse(source: &SourceFile, bytes: &Bytes, limits: &FooterLimits) -
     })
 }
 
-/// Statistics of columns are neither trusted nor needed.
+/// Statistics of columns are neither trusted nor needed. Which encodings a chunk's pages have is: it tells which columns
+/// can be read as codes.
 fn options() -> ParquetMetaDataOptions {
     ParquetMetaDataOptions::new()
         .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
-        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_as_mask(true)
 }
 
 fn check_schema(metadata: &ParquetMetaData) -> parquet::errors::Result<()> {

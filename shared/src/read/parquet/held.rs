@@ -11,10 +11,9 @@ use parquet::column::page::{Page, PageReader};
 use parquet::file::reader::SerializedPageReader;
 
 use super::blocks::{self, BlockPlan, Blocks, Piece};
-use super::columns::SliceGroups;
 use super::footer::{Footer, chunk_range};
 use super::pages::KnownPages;
-use super::slice::{Covered, ReadOptions, SliceReader};
+use super::slice::{Covered, PlacedRows, ReadOptions, SliceReader};
 use super::thrift::{self, PageKind};
 use super::{distinct, walk};
 use crate::plan::ColumnPages;
@@ -130,18 +129,14 @@ impl HeldRowGroup {
         }
         let blocks = Arc::new(Blocks::new(&plan));
         held.into_iter().enumerate().for_each(|(block, bytes)| blocks.put(block, bytes));
-        let groups = SliceGroups {
-            metadata: footer.metadata.clone(),
-            groups: vec![self.index],
-            pages: Arc::new(KnownPages::default()),
-            blocks,
-            chunks: Arc::new(Mutex::new(plan.chunks)),
-        };
+        let placed =
+            PlacedRows { pages: Arc::new(KnownPages::default()), blocks, chunks: Arc::new(Mutex::new(plan.chunks)) };
         let total = self.rows.end - self.rows.start;
-        let covered = [Covered { index: self.index, rows: 0..total, total }];
+        let covered = vec![Covered { index: self.index, rows: 0..total, total }];
         let fetched = tokio::spawn(async {});
-        let options = ReadOptions::default();
-        Ok(SliceReader::decode(&self.source, &footer, groups, &covered, self.rows.clone(), fetched, &options))
+        // A row group that is cleaned after all is read like any other.
+        let options = ReadOptions { coded: columns.is_none(), ..ReadOptions::default() };
+        Ok(SliceReader::decode(&self.source, &footer, placed, covered, self.rows.clone(), fetched, &options))
     }
 
     /// The values that a column's dictionary lists, behind a null where the column may hold nulls. `None` where pages do

@@ -5,6 +5,7 @@
 //! [`Error::Source`](crate::Error::Source) as well.
 
 mod blocks;
+mod coded;
 mod columns;
 mod delta;
 mod distinct;

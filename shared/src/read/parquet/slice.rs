@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::blocks::{self, Blocks, Piece};
-use super::columns::SliceGroups;
+use super::coded::Coding;
+use super::columns::{PlacedChunks, SliceGroups};
 use super::footer::{Footer, chunk_range};
 use super::pages::KnownPages;
 use crate::plan::PageMap;
@@ -37,11 +38,13 @@ pub struct ReadOptions {
     pub fetched_bytes: u64,
     /// Batches decoded ahead of the consumer.
     pub batches_ahead: usize,
+    /// Whether columns may come as codes into a dictionary ([`crate::coded`]), where the source holds them so.
+    pub coded: bool,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { batch_rows: 32_768, concurrent_reads: 6, fetched_bytes: 64 << 20, batches_ahead: 2 }
+        Self { batch_rows: 32_768, concurrent_reads: 6, fetched_bytes: 64 << 20, batches_ahead: 2, coded: false }
     }
 }
 
@@ -84,33 +87,28 @@ impl SliceReader {
             options.concurrent_reads,
             options.fetched_bytes,
         ));
-        let slice_groups = SliceGroups {
-            metadata: footer.metadata.clone(),
-            groups: groups.iter().map(|group| group.index).collect(),
-            pages: known,
-            blocks,
-            chunks: Arc::new(Mutex::new(std::mem::take(&mut plan.chunks))),
-        };
-        Ok(Self::decode(source, footer, slice_groups, &groups, rows, fetcher, options))
+        let placed =
+            PlacedRows { pages: known, blocks, chunks: Arc::new(Mutex::new(std::mem::take(&mut plan.chunks))) };
+        Ok(Self::decode(source, footer, placed, groups, rows, fetcher, options))
     }
 
-    /// Begins to decode what comes into the blocks of `slice_groups`.
+    /// Begins to decode what comes into the blocks of `placed`.
     pub(super) fn decode(
         source: &SourceFile,
         footer: &Footer,
-        slice_groups: SliceGroups,
-        groups: &[Covered],
+        placed: PlacedRows,
+        groups: Vec<Covered>,
         rows: Range<u64>,
         fetcher: JoinHandle<()>,
         options: &ReadOptions,
     ) -> Self {
         let (sender, batches) = mpsc::channel(options.batches_ahead.max(1));
-        let blocks = slice_groups.blocks.clone();
+        let blocks = placed.blocks.clone();
         let job = Decode {
-            groups: slice_groups,
-            skip: groups.first().map_or(0, |group| group.rows.start),
-            take: rows.end - rows.start,
-            batch_rows: batch_rows(footer, groups, options.batch_rows),
+            batch_rows: batch_rows(footer, &groups, options.batch_rows),
+            groups,
+            placed,
+            coded: options.coded,
             footer: footer.clone(),
             source: source.clone(),
         };
@@ -247,21 +245,26 @@ fn stretches(group: &RowGroupMetaData, bytes: Range<u64>, add: &mut impl FnMut(R
     }
 }
 
+/// Where the rows to decode lie.
+pub(super) struct PlacedRows {
+    pub pages: Arc<KnownPages>,
+    pub blocks: Arc<Blocks>,
+    pub chunks: PlacedChunks,
+}
+
 /// The decoder's work.
 struct Decode {
-    groups: SliceGroups,
-    /// Rows of the first row group before the slice.
-    skip: u64,
-    /// Rows of the slice.
-    take: u64,
+    groups: Vec<Covered>,
+    placed: PlacedRows,
     batch_rows: usize,
+    coded: bool,
     footer: Footer,
     source: SourceFile,
 }
 
 impl Decode {
     fn run(self, sender: &mpsc::Sender<Result<RecordBatch>>) {
-        let blocks = self.groups.blocks.clone();
+        let blocks = self.placed.blocks.clone();
         // The checks before this should leave nothing to panic on; what they miss is the file's fault, not the run's.
         let ended = catch_unwind(AssertUnwindSafe(|| self.decode(sender)));
         let error = match ended {
@@ -279,25 +282,34 @@ impl Decode {
     }
 
     fn decode(&self, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<(), Box<dyn std::error::Error>> {
-        if self.take == 0 {
-            return Ok(());
-        }
-        let selection = RowSelection::from(vec![
-            RowSelector::skip(usize::try_from(self.skip)?),
-            RowSelector::select(usize::try_from(self.take)?),
-        ]);
-        let reader = ParquetRecordBatchReader::try_new_with_row_groups(
-            self.footer.levels.decoder(),
-            &self.groups,
-            self.batch_rows,
-            Some(selection),
-        )?;
-        for batch in reader {
-            let batch = batch?;
-            // The decoder's schema may carry the file's metadata in its fields' place; the footer's is the one promised.
-            let batch = RecordBatch::try_new(self.footer.schema.clone(), batch.columns().to_vec())?;
-            if sender.blocking_send(Ok(batch)).is_err() {
-                return Ok(());
+        let mut last: Option<Arc<Coding>> = None;
+        for covered in &self.groups {
+            let Some(group) = self.footer.metadata.row_groups().get(covered.index) else { continue };
+            let coding = Arc::new(Coding::of(&self.footer, group, self.coded, last.as_deref())?);
+            last = Some(coding.clone());
+            let chunks = SliceGroups {
+                metadata: self.footer.metadata.clone(),
+                groups: vec![covered.index],
+                pages: self.placed.pages.clone(),
+                blocks: self.placed.blocks.clone(),
+                chunks: self.placed.chunks.clone(),
+                coding: coding.clone(),
+            };
+            let selection = RowSelection::from(vec![
+                RowSelector::skip(usize::try_from(covered.rows.start)?),
+                RowSelector::select(usize::try_from(covered.rows.end - covered.rows.start)?),
+            ]);
+            let reader = ParquetRecordBatchReader::try_new_with_row_groups(
+                coding.levels(),
+                &chunks,
+                self.batch_rows,
+                Some(selection),
+            )?;
+            for batch in reader {
+                let batch = coding.assemble(&batch?, &self.footer.metadata)?;
+                if sender.blocking_send(Ok(batch)).is_err() {
+                    return Ok(());
+                }
             }
         }
         Ok(())

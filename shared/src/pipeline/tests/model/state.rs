@@ -147,6 +147,7 @@ pub fn outcome(number: usize, status: Status, attempt: usize) -> Outcome {
         rows: RowCounts::default(),
         reasons: Default::default(),
         warnings: Default::default(),
+        coerced: Vec::new(),
         drift: Vec::new(),
         parts: (0..count).map(visible).collect(),
         quarantine: Vec::new(),

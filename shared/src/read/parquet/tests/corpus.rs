@@ -33,6 +33,12 @@ async fn read_file(path: &Path) -> Result<RecordBatch> {
     let footer = Footer::read(&source).await?;
     let slice_rows = (footer.total_rows / 3 + 1).max(1);
     let result = read_all(&source, slice_rows, &ReadOptions::default()).await;
+    let options = ReadOptions { coded: true, ..ReadOptions::default() };
+    match (&result, read_all(&source, slice_rows, &options).await) {
+        (Ok(plain), Ok(coded)) => assert!(*plain == coded || format!("{plain:?}") == format!("{coded:?}"), "{path:?}"),
+        (Err(_), Err(_)) => {}
+        (plain, coded) => panic!("{path:?}: plain: {:?}, coded: {:?}", plain.as_ref().err(), coded.err()),
+    }
     assert!(started.elapsed() < Duration::from_secs(20), "{path:?} took {:?}", started.elapsed());
     result
 }

@@ -117,7 +117,9 @@ pub(super) async fn read_slice(
     let mut batches = Vec::new();
     while let Some(batch) = reader.next().await? {
         assert!(batch.num_rows() > 0 && batch.num_rows() <= options.batch_rows);
-        batches.push(batch);
+        let columns = batch.columns().iter().zip(footer.schema.fields());
+        let plain = columns.map(|(column, field)| crate::coded::unpack(column, field.data_type()).unwrap());
+        batches.push(RecordBatch::try_new(footer.schema.clone(), plain.collect()).unwrap());
     }
     Ok(concat_batches(&footer.schema, &batches).unwrap())
 }

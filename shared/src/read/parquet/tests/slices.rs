@@ -34,11 +34,11 @@ proptest! {
 
     #[test]
     fn the_slices_of_a_file_are_its_rows_whatever_its_row_groups_and_pages(
-        layout in layouts(), slice_rows in 1u64..500, batch_rows in 1usize..300,
+        layout in layouts(), slice_rows in 1u64..500, batch_rows in 1usize..300, coded in any::<bool>(),
     ) {
         let slice_rows = slice_rows.max(layout.row_groups.iter().sum::<usize>() as u64 / 40);
         let (_, source) = OneFile::new(file(&layout)).source();
-        let options = ReadOptions { batch_rows, ..ReadOptions::default() };
+        let options = ReadOptions { batch_rows, coded, ..ReadOptions::default() };
         let found = runtime().block_on(read_all(&source, slice_rows, &options)).unwrap();
         assert_same(&found, &expected(&layout, &found.schema()));
     }
@@ -50,9 +50,32 @@ async fn a_tiny_budget_and_one_read_at_a_time_never_lock_up() {
     for offset_index in [true, false] {
         let layout = Layout { offset_index, ..layout.clone() };
         let (_, source) = OneFile::new(file(&layout)).source();
-        let options = ReadOptions { batch_rows: 100, concurrent_reads: 1, fetched_bytes: 1, batches_ahead: 1 };
+        let options =
+            ReadOptions { batch_rows: 100, concurrent_reads: 1, fetched_bytes: 1, batches_ahead: 1, coded: false };
         let found = read_all(&source, 1234, &options).await.unwrap();
         assert_same(&found, &expected(&layout, &found.schema()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_the_source_holds_as_codes_come_as_codes_of_one_dictionary() {
+    for version_2 in [false, true] {
+        let layout = Layout { row_groups: vec![1000, 500], version_2, nested: true, ..Layout::default() };
+        let (_, source) = OneFile::new(file(&layout)).source();
+        let footer = Footer::read(&source).await.unwrap();
+        let options = ReadOptions { batch_rows: 300, coded: true, ..ReadOptions::default() };
+        let mut reader = SliceReader::open(&source, &footer, None, 100..1400, &options).await.unwrap();
+        let (mut dictionaries, mut rows) = (Vec::new(), Vec::new());
+        while let Some(batch) = reader.next().await.unwrap() {
+            let coded = |at: usize| crate::coded::parts(batch.column(at), footer.schema.field(at).data_type()).cloned();
+            assert!(coded(1).is_none() && coded(5).is_none(), "timestamps and lists come plain");
+            let text = coded(3).unwrap();
+            dictionaries.push(Arc::as_ptr(text.values()).cast::<()>());
+            rows.push((batch.num_rows(), coded(0).is_some(), coded(2).is_some()));
+        }
+        assert_eq!(rows, [300, 300, 300, 300, 100].map(|rows| (rows, true, true)));
+        assert!(dictionaries[..3].iter().all(|dictionary| *dictionary == dictionaries[0]));
+        assert!(dictionaries[3] != dictionaries[0] && dictionaries[3] == dictionaries[4]);
     }
 }
 

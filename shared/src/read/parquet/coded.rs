@@ -1,0 +1,397 @@
+//! Columns read as codes into their dictionary.
+//!
+//! Where every data page of a flat column chunk holds dictionary indices, values are not written out: the parquet
+//! crate's decoder is told that the column holds 32-bit integers and is given, in place of the chunk's dictionary, the
+//! numbers from zero on. So what it decodes are the codes, and everything that it checks (levels, runs, codes beyond the
+//! dictionary, pages to skip) stays checked. The dictionary itself is decoded once, as one page of plain values.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, new_empty_array};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::basic::{Encoding, Type as PhysicalType};
+use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
+
+use super::footer::Footer;
+use crate::coded;
+
+/// Whether a chunk of a column that is read as `data_type` can be read as codes.
+fn can_be_coded(chunk: &ColumnChunkMetaData, data_type: &DataType) -> bool {
+    use DataType::*;
+    let column = chunk.column_descr();
+    if column.max_rep_level() > 0 || column.max_def_level() > 1 || column.path().parts().len() > 1 {
+        return false;
+    }
+    // Timestamps rarely repeat: they are written plain, and so are read plain.
+    let of_use = matches!(
+        data_type,
+        Int8 | Int16
+            | Int32
+            | Int64
+            | UInt8
+            | UInt16
+            | UInt32
+            | UInt64
+            | Float32
+            | Float64
+            | Date32
+            | Time32(_)
+            | Time64(_)
+            | Utf8
+            | LargeUtf8
+            | Binary
+            | LargeBinary
+    );
+    of_use && holds_codes_only(chunk)
+}
+
+/// Whether the footer tells that all data pages hold dictionary indices.
+fn holds_codes_only(chunk: &ColumnChunkMetaData) -> bool {
+    match chunk.page_encoding_stats_mask() {
+        Some(pages) => pages.encodings().all(is_code) && pages.encodings().next().is_some(),
+        // Writers of old gave the dictionary page itself that encoding, so that PLAIN can only mean data pages.
+        None => {
+            let encodings = chunk.encodings_mask();
+            encodings.is_set(Encoding::PLAIN_DICTIONARY)
+                && encodings.encodings().all(|encoding| {
+                    matches!(encoding, Encoding::PLAIN_DICTIONARY | Encoding::RLE) || is_levels_only(encoding)
+                })
+        }
+    }
+}
+
+#[allow(deprecated, reason = "files of old name it")]
+fn is_levels_only(encoding: Encoding) -> bool {
+    encoding == Encoding::BIT_PACKED
+}
+
+/// Which columns of a row group are read as codes, and how.
+pub(super) struct Coding {
+    shape: Arc<Shape>,
+    /// For each leaf column.
+    dictionaries: Vec<Option<Arc<Dictionary>>>,
+}
+
+/// What row groups with the same columns coded have in common.
+pub(super) struct Shape {
+    levels: FieldLevels,
+    schema: SchemaRef,
+    /// For each field of the schema its leaf column, where it is coded.
+    leaves: Vec<Option<usize>>,
+}
+
+impl Coding {
+    /// Finds the columns of a row group that are read as codes; none unless `wanted`. `last` is the coding of the row
+    /// group before: most have the same columns coded.
+    pub fn of(footer: &Footer, group: &RowGroupMetaData, wanted: bool, last: Option<&Self>) -> Result<Self> {
+        let descriptor = footer.metadata.file_metadata().schema_descr();
+        let mut leaves = vec![None; footer.schema.fields().len()];
+        for (leaf, chunk) in group.columns().iter().enumerate() {
+            let at = descriptor.get_column_root_idx(leaf);
+            let field = footer.schema.fields().get(at).filter(|field| field.name() == chunk.column_descr().name());
+            if let (Some(field), Some(slot)) = (field, leaves.get_mut(at))
+                && wanted
+                && can_be_coded(chunk, field.data_type())
+            {
+                *slot = Some(leaf);
+            }
+        }
+        let shape = match last {
+            Some(last) if last.shape.leaves == leaves => last.shape.clone(),
+            _ => Arc::new(Shape::new(footer, leaves)?),
+        };
+        let mut dictionaries: Vec<_> = group.columns().iter().map(|_| None).collect();
+        for (leaf, field) in shape.leaves.iter().zip(footer.schema.fields()) {
+            if let Some(leaf) = leaf
+                && let Some(slot) = dictionaries.get_mut(*leaf)
+                && let Some(column) = descriptor.columns().get(*leaf)
+            {
+                *slot = Some(Arc::new(Dictionary::new(field.clone(), column.self_type_ptr())));
+            }
+        }
+        Ok(Self { shape, dictionaries })
+    }
+
+    /// For the decoder.
+    pub fn levels(&self) -> &FieldLevels {
+        &self.shape.levels
+    }
+
+    /// The dictionary of a leaf column that is read as codes.
+    pub fn dictionary(&self, leaf: usize) -> Option<&Arc<Dictionary>> {
+        self.dictionaries.get(leaf)?.as_ref()
+    }
+
+    /// What the decoder gave, with codes and dictionaries put together.
+    pub fn assemble(&self, decoded: &RecordBatch, metadata: &ParquetMetaData) -> Result<RecordBatch> {
+        let columns = decoded.columns().iter().zip(&self.shape.leaves).map(|(column, leaf)| {
+            let dictionary = leaf.and_then(|leaf| self.dictionary(leaf));
+            let Some(dictionary) = dictionary else { return Ok(column.clone()) };
+            let codes = column.as_primitive_opt::<Int32Type>();
+            let codes = codes.ok_or_else(|| ParquetError::General("codes are no integers".to_owned()))?;
+            let values = dictionary.values(metadata)?;
+            Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(codes.clone(), values)?) as ArrayRef)
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(decoded.num_rows()));
+        // The decoder's schema may carry the file's metadata in its fields' place; the footer's is the one promised.
+        Ok(RecordBatch::try_new_with_options(self.shape.schema.clone(), columns, &options)?)
+    }
+}
+
+impl Shape {
+    fn new(footer: &Footer, leaves: Vec<Option<usize>>) -> Result<Self> {
+        if leaves.iter().all(Option::is_none) {
+            return Ok(Self { levels: footer.levels.decoder().clone(), schema: footer.schema.clone(), leaves });
+        }
+        let root = footer.metadata.file_metadata().schema_descr().root_schema();
+        let types = root.get_fields().iter().zip(&leaves).map(|(field, leaf)| match leaf {
+            Some(_) => Type::primitive_type_builder(field.name(), PhysicalType::INT32)
+                .with_repetition(field.get_basic_info().repetition())
+                .build()
+                .map(TypePtr::new),
+            None => Ok(field.clone()),
+        });
+        let types = types.collect::<Result<Vec<_>>>()?;
+        let hinted = |with: fn(&DataType) -> DataType| -> Fields {
+            let fields = footer.schema.fields().iter().zip(&leaves);
+            let field = |(field, leaf): (&FieldRef, &Option<usize>)| match leaf {
+                Some(_) => Arc::new(Field::new(field.name(), with(field.data_type()), field.is_nullable())),
+                None => field.clone(),
+            };
+            fields.map(field).collect()
+        };
+        let descriptor = descriptor(types)?;
+        let hints = hinted(|_| DataType::Int32);
+        let levels = parquet_to_arrow_field_levels(&descriptor, ProjectionMask::all(), Some(&hints))?;
+        let schema = Arc::new(Schema::new(hinted(coded::type_of)));
+        Ok(Self { levels, schema, leaves })
+    }
+}
+
+fn descriptor(types: Vec<TypePtr>) -> Result<SchemaDescriptor> {
+    Ok(SchemaDescriptor::new(Arc::new(Type::group_type_builder("schema").with_fields(types).build()?)))
+}
+
+/// The dictionary of one column chunk.
+pub(super) struct Dictionary {
+    field: FieldRef,
+    leaf: TypePtr,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// No page had one yet.
+    Unknown,
+    Page(Bytes, u32),
+    Values(ArrayRef),
+}
+
+impl Dictionary {
+    fn new(field: FieldRef, leaf: TypePtr) -> Self {
+        Self { field, leaf, state: Mutex::new(State::Unknown) }
+    }
+
+    /// Keeps the dictionary page and answers the one that the decoder is given instead.
+    fn exchange(&self, bytes: Bytes, values: u32, is_sorted: bool) -> Result<Page> {
+        let count = usize::try_from(values)?;
+        let least = match self.leaf.get_physical_type() {
+            PhysicalType::INT64 | PhysicalType::DOUBLE => 8,
+            PhysicalType::INT96 => 12,
+            PhysicalType::INT32 | PhysicalType::FLOAT | PhysicalType::BYTE_ARRAY => 4,
+            _ => 1,
+        };
+        // Count before allocating: the number is only a claim.
+        if count.saturating_mul(least) > bytes.len() || i32::try_from(values).is_err() {
+            let claim = format!("a dictionary of {} bytes claims {values} entries", bytes.len());
+            return Err(ParquetError::General(claim));
+        }
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Page(bytes, values);
+        let mut numbers = Vec::with_capacity(count * 4);
+        (0..values).for_each(|number| numbers.extend_from_slice(&number.to_le_bytes()));
+        Ok(Page::DictionaryPage { buf: numbers.into(), num_values: values, encoding: Encoding::PLAIN, is_sorted })
+    }
+
+    /// The distinct values, the same array every time.
+    fn values(&self, metadata: &ParquetMetaData) -> Result<ArrayRef> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = match &*state {
+            State::Values(values) => return Ok(values.clone()),
+            // A chunk of nulls may come without.
+            State::Unknown => return Ok(new_empty_array(self.field.data_type())),
+            State::Page(bytes, count) => self.decode(bytes, *count, metadata)?,
+        };
+        *state = State::Values(values.clone());
+        Ok(values)
+    }
+
+    fn decode(&self, bytes: &Bytes, count: u32, metadata: &ParquetMetaData) -> Result<ArrayRef> {
+        if count == 0 {
+            return Ok(new_empty_array(self.field.data_type()));
+        }
+        let descriptor = descriptor(vec![self.leaf.clone()])?;
+        let hints: Fields = vec![self.field.clone()].into();
+        let levels = parquet_to_arrow_field_levels(&descriptor, ProjectionMask::all(), Some(&hints))?;
+        let is_optional = descriptor.columns().iter().any(|column| column.max_def_level() > 0);
+        let page = Page::DataPage {
+            buf: if is_optional { behind_levels(bytes, count) } else { bytes.clone() },
+            num_values: count,
+            encoding: Encoding::PLAIN,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        let rows = usize::try_from(count)?;
+        let pages = OneColumn { page, rows, metadata };
+        let mut reader = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, None)?;
+        let batch = reader.next().transpose()?;
+        let values = batch.and_then(|batch| batch.columns().first().cloned());
+        let short = || ParquetError::General("a dictionary holds fewer entries than it claims".to_owned());
+        values.filter(|values| values.len() == rows && values.data_type() == self.field.data_type()).ok_or_else(short)
+    }
+}
+
+/// Plain values with the levels of as many that are not null before them: their length, and one run of ones.
+fn behind_levels(values: &Bytes, count: u32) -> Bytes {
+    let mut run = Vec::with_capacity(6);
+    let mut header = u64::from(count) << 1;
+    while let Ok(low) = u8::try_from(header & 0x7f) {
+        header >>= 7;
+        run.push(if header == 0 { low } else { low | 0x80 });
+        if header == 0 {
+            break;
+        }
+    }
+    run.push(1);
+    let length = u32::try_from(run.len()).unwrap_or_default();
+    [length.to_le_bytes().as_slice(), &run, values].concat().into()
+}
+
+/// A column of one page.
+struct OneColumn<'a> {
+    page: Page,
+    rows: usize,
+    metadata: &'a ParquetMetaData,
+}
+
+impl RowGroups for OneColumn<'_> {
+    fn num_rows(&self) -> usize {
+        self.rows
+    }
+
+    fn column_chunks(&self, _: usize) -> Result<Box<dyn PageIterator>> {
+        let pages: Box<dyn PageReader> = Box::new(OnePage(Some(self.page.clone())));
+        Ok(Box::new(OneChunk(Some(pages))))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(std::iter::empty())
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        self.metadata
+    }
+}
+
+struct OneChunk(Option<Box<dyn PageReader>>);
+
+impl Iterator for OneChunk {
+    type Item = Result<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(Ok)
+    }
+}
+
+impl PageIterator for OneChunk {}
+
+struct OnePage(Option<Page>);
+
+impl Iterator for OnePage {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(Ok)
+    }
+}
+
+impl PageReader for OnePage {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        Ok(self.0.take())
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        let levels = |page: &Page| usize::try_from(page.num_values()).ok();
+        Ok(self.0.as_ref().map(|page| PageMetadata {
+            num_rows: levels(page),
+            num_levels: levels(page),
+            is_dict: false,
+        }))
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.0 = None;
+        Ok(())
+    }
+}
+
+/// The pages of a column chunk that is read as codes.
+pub(super) struct CodedPages {
+    pub inner: Box<dyn PageReader>,
+    pub dictionary: Arc<Dictionary>,
+    pub place: String,
+}
+
+impl Iterator for CodedPages {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for CodedPages {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        let named = |problem: String| ParquetError::General(format!("{}: {problem}", self.place));
+        match self.inner.get_next_page()? {
+            Some(Page::DictionaryPage { buf, num_values, encoding, is_sorted }) => match encoding {
+                Encoding::PLAIN | Encoding::PLAIN_DICTIONARY => {
+                    match self.dictionary.exchange(buf, num_values, is_sorted) {
+                        Err(ParquetError::General(problem)) => Err(named(problem)),
+                        other => other.map(Some),
+                    }
+                }
+                other => Err(named(format!("a dictionary is encoded as {other}"))),
+            },
+            Some(page) if is_code(page.encoding()) => Ok(Some(page)),
+            Some(page) if page.num_values() == 0 => Ok(Some(page)),
+            Some(page) => {
+                Err(named(format!("the footer tells of dictionary indices only, a page holds {}", page.encoding())))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.inner.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.inner.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> Result<bool> {
+        self.inner.at_record_boundary()
+    }
+}
+
+fn is_code(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY)
+}

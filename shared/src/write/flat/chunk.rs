@@ -1,0 +1,271 @@
+//! The pages of a column chunk, compressed one by one, and what the footer tells of them.
+
+use std::cmp::Ordering;
+use std::io::{Cursor, Read};
+
+use bytes::Bytes;
+use parquet::basic::{BoundaryOrder, Compression, Encoding, PageType};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::Result;
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::schema::types::ColumnDescPtr;
+
+use super::codec::Codec;
+use super::entries::Entries;
+use super::header::{self, Body, Form};
+use super::kind::Kind;
+use super::statistics::Range;
+
+/// A finished column chunk: its bytes, and what the file's writer has to know of them.
+pub(in crate::write) struct FlatChunk {
+    pub pages: ChunkPages,
+    pub close: ColumnCloseResult,
+}
+
+/// Dictionary page and data pages, one behind the other.
+pub(in crate::write) struct ChunkPages {
+    dictionary: Bytes,
+    data: Bytes,
+}
+
+impl Length for ChunkPages {
+    fn len(&self) -> u64 {
+        whole(self.dictionary.len() + self.data.len())
+    }
+}
+
+impl ChunkReader for ChunkPages {
+    type T = std::io::Chain<Cursor<Bytes>, Cursor<Bytes>>;
+
+    fn get_read(&self, _start: u64) -> Result<Self::T> {
+        // The file's writer reads a chunk once, from its start.
+        Ok(Cursor::new(self.dictionary.clone()).chain(Cursor::new(self.data.clone())))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let mut bytes = Vec::new();
+        let mut read = self.get_read(0)?;
+        std::io::copy(&mut (&mut read).take(start), &mut std::io::sink())?;
+        read.take(whole(length)).read_to_end(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// One data page.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    offset: usize,
+    bytes: usize,
+    rows: usize,
+}
+
+/// The pages made so far.
+pub(super) struct Pages {
+    column: ColumnDescPtr,
+    codec: Codec,
+    compression: Compression,
+    data: Vec<u8>,
+    compressed: Vec<u8>,
+    placed: Vec<Placed>,
+    coded_pages: usize,
+    delta_pages: usize,
+    uncompressed: usize,
+    rows: u64,
+    nulls: u64,
+    range: Range,
+    index: ColumnIndexBuilder,
+    order: Order,
+    /// For each code the page, plus one, that it was last in.
+    seen: Vec<u32>,
+}
+
+impl Pages {
+    pub fn new(kind: Kind, column: ColumnDescPtr, codec: Codec, compression: Compression) -> Self {
+        Self {
+            codec,
+            compression,
+            data: Vec::new(),
+            compressed: Vec::new(),
+            placed: Vec::new(),
+            coded_pages: 0,
+            delta_pages: 0,
+            uncompressed: 0,
+            rows: 0,
+            nulls: 0,
+            range: Range::new(kind),
+            index: ColumnIndexBuilder::new(column.physical_type()),
+            order: Order::default(),
+            column,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Data pages made.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.placed.len()).unwrap_or(u32::MAX - 1)
+    }
+
+    /// Whether the open page did not have this code before.
+    pub fn is_first_use(&mut self, code: u32) -> bool {
+        let page = self.count() + 1;
+        let place = usize::try_from(code).unwrap_or(usize::MAX);
+        if place >= self.seen.len() {
+            self.seen.resize(place.saturating_add(1), 0);
+        }
+        let Some(slot) = self.seen.get_mut(place) else { return true };
+        std::mem::replace(slot, page) != page
+    }
+
+    /// Bytes that a body would take.
+    pub fn size_of(&mut self, body: &[u8]) -> Result<usize> {
+        Ok(self.codec.compress(body, &mut self.compressed)?.len())
+    }
+
+    /// Adds a data page.
+    pub fn put(&mut self, body: &[u8], rows: usize, nulls: usize, form: Form, range: Range) -> Result<()> {
+        let offset = self.data.len();
+        let compressed = self.codec.compress(body, &mut self.compressed)?;
+        let header_start = self.data.len();
+        header::data_page(number(rows)?, form, lengths(body, compressed)?, &mut self.data);
+        self.uncompressed += self.data.len() - header_start + body.len();
+        self.data.extend_from_slice(compressed);
+        if self.placed.is_empty() && form != Form::Plain && saves_little(body.len(), compressed.len()) {
+            self.codec.hurry()?;
+        }
+        self.placed.push(Placed { offset, bytes: self.data.len() - offset, rows });
+        self.coded_pages += usize::from(form == Form::Codes);
+        self.delta_pages += usize::from(form == Form::Deltas);
+        self.rows += whole(rows);
+        self.nulls += whole(nulls);
+        let null_count = i64::try_from(nulls)?;
+        match range.written() {
+            Some((least, greatest)) => self.index.append(false, least.bytes, greatest.bytes, null_count),
+            None if range.any => self.index.to_invalid(),
+            None => self.index.append(true, Vec::new(), Vec::new(), null_count),
+        }
+        self.range.join(&range);
+        self.order.next(range);
+        Ok(())
+    }
+
+    /// Ends the chunk; a dictionary that no page uses is left out.
+    pub fn close(mut self, entries: &Entries) -> Result<FlatChunk> {
+        let mut dictionary = Vec::new();
+        if self.coded_pages > 0 {
+            let compressed = self.codec.compress(entries.plain(), &mut self.compressed)?;
+            header::dictionary_page(number(entries.len())?, lengths(entries.plain(), compressed)?, &mut dictionary);
+            self.uncompressed += dictionary.len() + entries.plain().len();
+            dictionary.extend_from_slice(compressed);
+        }
+        let bytes = dictionary.len() + self.data.len();
+        let mut offsets = OffsetIndexBuilder::new();
+        for page in &self.placed {
+            offsets.append_row_count(i64::try_from(page.rows)?);
+            offsets.append_offset_and_size(i64::try_from(dictionary.len() + page.offset)?, i32::try_from(page.bytes)?);
+        }
+        self.index.set_boundary_order(self.order.found());
+        let column_index = if self.index.valid() { Some(self.index.build()?) } else { None };
+        let has_dictionary = self.coded_pages > 0;
+        let statistics = self.range.statistics(self.nulls);
+        let plain_pages = self.placed.len() - self.coded_pages - self.delta_pages;
+        let metadata = ColumnChunkMetaData::builder(self.column)
+            .set_compression(self.compression)
+            .set_encodings(encodings(self.coded_pages, self.delta_pages, plain_pages))
+            .set_page_encoding_stats(encoding_stats(self.coded_pages, self.delta_pages, plain_pages)?)
+            .set_num_values(i64::try_from(self.rows)?)
+            .set_total_compressed_size(i64::try_from(bytes)?)
+            .set_total_uncompressed_size(i64::try_from(self.uncompressed)?)
+            .set_dictionary_page_offset(has_dictionary.then_some(0))
+            .set_data_page_offset(i64::try_from(dictionary.len())?)
+            .set_statistics(statistics)
+            .build()?;
+        let close = ColumnCloseResult {
+            bytes_written: whole(bytes),
+            rows_written: self.rows,
+            metadata,
+            bloom_filter: None,
+            column_index,
+            offset_index: Some(offsets.build()),
+        };
+        Ok(FlatChunk { pages: ChunkPages { dictionary: dictionary.into(), data: self.data.into() }, close })
+    }
+}
+
+/// Whether packed values are better left as they are: what little could be saved costs every reader time.
+fn saves_little(bytes: usize, compressed: usize) -> bool {
+    compressed.saturating_mul(20) > bytes.saturating_mul(19)
+}
+
+fn encodings(coded: usize, deltas: usize, plain: usize) -> Vec<Encoding> {
+    let mut encodings = vec![Encoding::RLE];
+    encodings.extend((coded + plain > 0).then_some(Encoding::PLAIN));
+    encodings.extend((deltas > 0).then_some(Encoding::DELTA_BINARY_PACKED));
+    encodings.extend((coded > 0).then_some(Encoding::RLE_DICTIONARY));
+    encodings
+}
+
+fn encoding_stats(coded: usize, deltas: usize, plain: usize) -> Result<Vec<PageEncodingStats>> {
+    let stats = [
+        (PageType::DICTIONARY_PAGE, Encoding::PLAIN, usize::from(coded > 0)),
+        (PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, coded),
+        (PageType::DATA_PAGE, Encoding::DELTA_BINARY_PACKED, deltas),
+        (PageType::DATA_PAGE, Encoding::PLAIN, plain),
+    ];
+    let used = stats.into_iter().filter(|(_, _, count)| *count > 0);
+    used.map(|(page_type, encoding, count)| Ok(PageEncodingStats { page_type, encoding, count: i32::try_from(count)? }))
+        .collect()
+}
+
+fn lengths(body: &[u8], compressed: &[u8]) -> Result<Body> {
+    Ok(Body { uncompressed: number(body.len())?, compressed: number(compressed.len())? })
+}
+
+/// A number of the format's: below 2^31.
+fn number(count: usize) -> Result<u32> {
+    Ok(u32::try_from(i32::try_from(count)?)?)
+}
+
+fn whole(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Whether pages ascend or descend, pages of nulls left out.
+#[derive(Debug)]
+struct Order {
+    last: Option<Range>,
+    ascends: bool,
+    descends: bool,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self { last: None, ascends: true, descends: true }
+    }
+}
+
+impl Order {
+    fn next(&mut self, range: Range) {
+        if !range.any {
+            return;
+        }
+        if let Some(last) = &self.last {
+            match range.steps_from(last) {
+                Some((least, greatest)) => {
+                    self.ascends &= least != Ordering::Less && greatest != Ordering::Less;
+                    self.descends &= least != Ordering::Greater && greatest != Ordering::Greater;
+                }
+                None => (self.ascends, self.descends) = (false, false),
+            }
+        }
+        self.last = Some(range);
+    }
+
+    fn found(&self) -> BoundaryOrder {
+        match (self.ascends, self.descends) {
+            (true, _) => BoundaryOrder::ASCENDING,
+            (false, true) => BoundaryOrder::DESCENDING,
+            (false, false) => BoundaryOrder::UNORDERED,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The dictionary in the making: distinct values in the order of their first use.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use super::kind::Kind;
+
+/// A value as it is looked up: fixed-width ones as their bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    Bits(u64),
+    Bytes(&'a [u8]),
+}
+
+/// Distinct values of one column in one row group.
+#[derive(Debug)]
+pub(super) struct Entries {
+    kind: Kind,
+    /// The dictionary page's body: every value as the PLAIN encoding has it.
+    plain: Vec<u8>,
+    /// Where each value of bytes ends in `plain`.
+    ends: Vec<usize>,
+    bits: Vec<u64>,
+    bits_places: HashMap<u64, u32, Seed>,
+    bytes_places: HashMap<Box<[u8]>, u32>,
+}
+
+impl Entries {
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            plain: Vec::new(),
+            ends: Vec::new(),
+            bits: Vec::new(),
+            bits_places: HashMap::with_hasher(Seed::new()),
+            bytes_places: HashMap::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        if matches!(self.kind, Kind::Bytes { .. }) { self.ends.len() } else { self.bits.len() }
+    }
+
+    /// The dictionary page's body.
+    pub fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
+    /// The value's code. A new one gets the next.
+    pub fn code(&mut self, value: Value<'_>) -> u32 {
+        let next = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        match value {
+            Value::Bits(bits) => *self.bits_places.entry(bits).or_insert_with(|| {
+                push_bits(bits, self.kind, &mut self.plain);
+                self.bits.push(bits);
+                next
+            }),
+            Value::Bytes(bytes) => {
+                if let Some(code) = self.bytes_places.get(bytes) {
+                    return *code;
+                }
+                push_bytes(bytes, &mut self.plain);
+                self.ends.push(self.plain.len());
+                self.bytes_places.insert(bytes.into(), next);
+                next
+            }
+        }
+    }
+
+    /// The value of a code.
+    pub fn value(&self, code: u32) -> Value<'_> {
+        let code = usize::try_from(code).unwrap_or(usize::MAX);
+        if !matches!(self.kind, Kind::Bytes { .. }) {
+            return Value::Bits(self.bits.get(code).copied().unwrap_or_default());
+        }
+        let start = code.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(code).copied().unwrap_or(start);
+        // Each has four bytes of length before it.
+        Value::Bytes(self.plain.get(start.saturating_add(4)..end).unwrap_or_default())
+    }
+}
+
+/// Appends a value in the PLAIN encoding.
+pub(super) fn push(value: Value<'_>, kind: Kind, plain: &mut Vec<u8>) {
+    match value {
+        Value::Bits(bits) => push_bits(bits, kind, plain),
+        Value::Bytes(bytes) => push_bytes(bytes, plain),
+    }
+}
+
+fn push_bits(bits: u64, kind: Kind, plain: &mut Vec<u8>) {
+    plain.extend(bits.to_le_bytes().into_iter().take(kind.width().unwrap_or(0)));
+}
+
+fn push_bytes(bytes: &[u8], plain: &mut Vec<u8>) {
+    // Arrow's strings are shorter than a page may be: `FlatColumn::write` refuses longer ones.
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    plain.extend_from_slice(&length.to_le_bytes());
+    plain.extend_from_slice(bytes);
+}
+
+/// Hashes 64 bits by one multiplication, under a seed that nobody can guess: values come from files of strangers.
+#[derive(Debug, Clone)]
+pub(super) struct Seed(u64, u64);
+
+impl Seed {
+    fn new() -> Self {
+        let random = RandomState::new();
+        Self(random.hash_one(1), random.hash_one(2) | 1)
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Folded;
+
+    fn build_hasher(&self) -> Folded {
+        Folded { seed: self.clone(), state: 0 }
+    }
+}
+
+/// The state of a hash under a [`Seed`].
+pub(super) struct Folded {
+    seed: Seed,
+    state: u64,
+}
+
+impl Hasher for Folded {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "both halves of the product are used")]
+    fn write_u64(&mut self, value: u64) {
+        let product = u128::from(value ^ self.state ^ self.seed.0) * u128::from(self.seed.1);
+        self.state = (product as u64) ^ ((product >> 64) as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}

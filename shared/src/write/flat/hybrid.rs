@@ -1,0 +1,240 @@
+//! Parquet's hybrid of run lengths and bit-packed values, for dictionary indices and definition levels.
+//!
+//! Format: parquet-format's `Encodings.md`, "Run Length Encoding / Bit-Packing Hybrid". A run is a varint header and
+//! what it announces: `count << 1` and one value in whole bytes, or `groups << 1 | 1` and groups of eight values packed
+//! from the lowest bit up.
+
+/// Values that are packed together.
+const GROUP: usize = 8;
+/// A run of equal values interrupts packed ones where it saves at least so many bytes: two headers and a value.
+const WORTH_BYTES: usize = 6;
+
+/// The bits that hold every value up to `largest`.
+pub(super) fn bit_width(largest: u32) -> u8 {
+    // At most 32.
+    u8::try_from(u32::BITS - largest.leading_zeros()).unwrap_or(32)
+}
+
+/// Appends values of `width` bits, without a length in front.
+pub(super) fn encode(values: &[u32], width: u8, out: &mut Vec<u8>) {
+    if width == 0 {
+        // Every value is zero: nothing but a count.
+        if !values.is_empty() {
+            run(values.len(), 0, 0, out);
+        }
+        return;
+    }
+    let (groups, rest) = values.as_chunks::<GROUP>();
+    let worth = (WORTH_BYTES / usize::from(width)).max(1);
+    let (mut packed, mut at) = (0, 0);
+    while let Some(group) = groups.get(at) {
+        let Some(value) = uniform(group) else {
+            at += 1;
+            continue;
+        };
+        let equal =
+            groups.get(at..).unwrap_or_default().iter().take_while(|group| uniform(group) == Some(value)).count();
+        if equal >= worth {
+            pack(groups.get(packed..at).unwrap_or_default(), width, out);
+            run(equal * GROUP, value, width, out);
+            packed = at + equal;
+        }
+        at += equal;
+    }
+    pack(groups.get(packed..).unwrap_or_default(), width, out);
+    if let Some(first) = rest.first() {
+        if rest.iter().all(|value| value == first) {
+            run(rest.len(), *first, width, out);
+        } else {
+            // What fills the last group is beyond the count of values, which every page tells.
+            let mut last = [0; GROUP];
+            last.iter_mut().zip(rest).for_each(|(slot, value)| *slot = *value);
+            pack(&[last], width, out);
+        }
+    }
+}
+
+/// Appends single bits, lowest first in each byte, as values of width 1. `zeros` of them are not set; what lies behind
+/// the last of the `count` bits is not set either.
+pub(super) fn encode_bits(bits: &[u8], count: usize, zeros: usize, out: &mut Vec<u8>) {
+    if zeros == 0 || zeros == count {
+        if count > 0 {
+            run(count, u32::from(zeros == 0), 1, out);
+        }
+        return;
+    }
+    let (mut packed, mut at) = (0, 0);
+    let whole = count / GROUP;
+    let groups = bits.get(..count.div_ceil(GROUP)).unwrap_or(bits);
+    while at < whole {
+        let equal = match groups.get(at..whole).and_then(<[u8]>::split_first) {
+            Some((first @ &(0 | u8::MAX), others)) => 1 + others.iter().take_while(|group| *group == first).count(),
+            Some(_) => 0,
+            None => break,
+        };
+        if equal >= WORTH_BYTES {
+            pack_bits(groups.get(packed..at).unwrap_or_default(), out);
+            run(equal * GROUP, u32::from(groups.get(at) == Some(&u8::MAX)), 1, out);
+            packed = at + equal;
+        }
+        at += equal.max(1);
+    }
+    pack_bits(groups.get(packed..).unwrap_or_default(), out);
+}
+
+fn pack_bits(groups: &[u8], out: &mut Vec<u8>) {
+    if !groups.is_empty() {
+        varint((groups.len() << 1) | 1, out);
+        out.extend_from_slice(groups);
+    }
+}
+
+fn uniform(group: &[u32; GROUP]) -> Option<u32> {
+    let [first, others @ ..] = group;
+    let differing = others.iter().fold(0, |bits, value| bits | (value ^ first));
+    (differing == 0).then_some(*first)
+}
+
+fn varint(mut value: usize, out: &mut Vec<u8>) {
+    while let Ok(low) = u8::try_from(value & 0x7f) {
+        value >>= 7;
+        if value == 0 {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
+    }
+}
+
+fn run(count: usize, value: u32, width: u8, out: &mut Vec<u8>) {
+    varint(count << 1, out);
+    out.extend(value.to_le_bytes().into_iter().take(usize::from(width).div_ceil(8)));
+}
+
+fn pack(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
+    if groups.is_empty() {
+        return;
+    }
+    varint((groups.len() << 1) | 1, out);
+    pack_groups(groups, width, out);
+}
+
+/// Appends groups of eight values of up to 32 bits, nothing before or between them.
+pub(super) fn pack_groups(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
+    let bytes = usize::from(width);
+    out.reserve(groups.len() * bytes + 32);
+    for group in groups {
+        let [low, high] = halves(group, u32::from(width));
+        if width <= 16 {
+            let bits = low | (high << (4 * u32::from(width)));
+            // A whole word is written, and what lies behind the group is taken back.
+            let end = out.len() + bytes;
+            out.extend_from_slice(&bits.to_le_bytes());
+            out.truncate(end);
+        } else {
+            wide(low, high, bytes, out);
+        }
+    }
+}
+
+/// Four values in each half, `width` bits each; pairs first, so that the steps do not wait for each other.
+fn halves(group: &[u32; GROUP], width: u32) -> [u128; 2] {
+    let [a, b, c, d, e, f, g, h] = group.map(u64::from);
+    let pair = |low: u64, high: u64| u128::from(low | (high << width));
+    [pair(a, b) | (pair(c, d) << (2 * width)), pair(e, f) | (pair(g, h) << (2 * width))]
+}
+
+/// Eight values of more than 16 bits: the halves hold `bytes * 4` bits each, which may end inside a byte.
+fn wide(low: u128, high: u128, bytes: usize, out: &mut Vec<u8>) {
+    let half_bits = bytes * 4;
+    let whole = half_bits / 8;
+    out.extend(low.to_le_bytes().into_iter().take(whole));
+    if half_bits.is_multiple_of(8) {
+        out.extend(high.to_le_bytes().into_iter().take(whole));
+    } else {
+        // Four bits of the first half remain: an odd width has 4 * width = 8 * whole + 4 bits in a half.
+        let nibble = (low >> (8 * whole)) & 0xf;
+        let [first, ..] = ((high << 4) | nibble).to_le_bytes();
+        out.push(first);
+        out.extend((high >> 4).to_le_bytes().into_iter().take(whole));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A slow reading of the format, one bit at a time.
+    fn decode(bytes: &[u8], width: usize, count: usize) -> Vec<u32> {
+        let (mut at, mut values) = (0, Vec::new());
+        while values.len() < count {
+            let (mut header, mut shift) = (0usize, 0);
+            loop {
+                header |= usize::from(bytes[at] & 0x7f) << shift;
+                shift += 7;
+                at += 1;
+                if bytes[at - 1] & 0x80 == 0 {
+                    break;
+                }
+            }
+            if header & 1 == 0 {
+                let length = width.div_ceil(8);
+                let value = (0..length).fold(0u32, |value, byte| value | u32::from(bytes[at + byte]) << (8 * byte));
+                at += length;
+                values.extend(std::iter::repeat_n(value, header >> 1));
+            } else {
+                for index in 0..(header >> 1) * 8 {
+                    let bit = |bit: usize| u32::from(bytes[at + bit / 8] >> (bit % 8) & 1);
+                    values.push((0..width).fold(0, |value, low| value | bit(index * width + low) << low));
+                }
+                at += (header >> 1) * width;
+            }
+        }
+        assert_eq!(at, bytes.len(), "bytes behind the last run");
+        values.truncate(count);
+        values
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_reads_back_at_every_width(
+            width in 0u8..=32, runs in prop::collection::vec((any::<u32>(), 1usize..40), 0..60), scattered in any::<bool>(),
+        ) {
+            let mask = if width == 32 { u32::MAX } else { (1 << width) - 1 };
+            let spread = |(value, length): (u32, usize)| {
+                (0..length).map(move |at| if scattered { value.rotate_left(at as u32) & mask } else { value & mask })
+            };
+            let values: Vec<u32> = runs.into_iter().flat_map(spread).collect();
+            let mut bytes = Vec::new();
+            encode(&values, width, &mut bytes);
+            prop_assert_eq!(decode(&bytes, usize::from(width), values.len()), values);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bits_read_back(runs in prop::collection::vec((any::<bool>(), 1usize..100), 0..40)) {
+            let values: Vec<bool> = runs.into_iter().flat_map(|(bit, count)| std::iter::repeat_n(bit, count)).collect();
+            let mut bytes = Vec::new();
+            let bits = arrow::buffer::BooleanBuffer::from(values.clone());
+            let zeros = values.len() - bits.count_set_bits();
+            encode_bits(bits.values(), values.len(), zeros, &mut bytes);
+            let found: Vec<bool> = decode(&bytes, 1, values.len()).into_iter().map(|bit| bit == 1).collect();
+            prop_assert_eq!(found, values);
+        }
+    }
+
+    #[test]
+    fn equal_values_take_a_few_bytes_whatever_their_number() {
+        let mut bytes = Vec::new();
+        encode(&[5; 100_000], 11, &mut bytes);
+        assert!(bytes.len() < 8, "{}", bytes.len());
+    }
+
+    #[test]
+    fn a_width_holds_the_largest_value() {
+        assert_eq!([0, 1, 2, 255, 256, u32::MAX].map(bit_width), [0, 1, 2, 8, 9, 32]);
+    }
+}

@@ -1,0 +1,336 @@
+//! Flat columns, encoded here rather than by the parquet crate: a column that arrives as codes into a dictionary is
+//! written as codes, and no value is looked at but the distinct ones.
+//!
+//! The bytes of a column chunk depend on its values alone, not on whether they came as codes or plain, nor on where the
+//! arrays were cut:
+//!
+//! * A page ends with the first run of rows ([`FlatColumn::write`] is given one at a time) that makes it long enough,
+//!   earlier where plain values are long.
+//! * Distinct values get codes in the order of their first use; a page's codes are as wide as the dictionary was then.
+//! * Where the first page shows that codes save nothing, or once the dictionary is large, values are written plain.
+//! * Timestamps rarely repeat: the first page shows whether they are smaller plain or as differences.
+//! * Where the first page shows that codes or differences hardly compress, the codec is told to hurry.
+//!
+//! Pages are version 1, which every reader knows. The dictionary page comes first.
+
+mod chunk;
+mod codec;
+mod deltas;
+mod entries;
+mod header;
+mod hybrid;
+mod kind;
+mod levels;
+mod source;
+mod statistics;
+mod table;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+mod tests;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Int32Type};
+use parquet::basic::Compression;
+use parquet::errors::{ParquetError, Result};
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
+
+pub(super) use chunk::FlatChunk;
+use chunk::Pages;
+use codec::Codec;
+use entries::{Entries, Value};
+use header::Form;
+use kind::Kind;
+use levels::Levels;
+use source::Source;
+use statistics::Range;
+use table::Table;
+
+/// No code is given to a value once the dictionary is this large.
+const DICTIONARY_BYTES: usize = 1 << 20;
+/// A page of plain strings ends behind the value that reaches this.
+const PLAIN_PAGE_BYTES: usize = 1 << 20;
+
+/// How values are written from here on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Coded,
+    Plain,
+}
+
+/// Encodes one column of one row group.
+pub(super) struct FlatColumn {
+    kind: Kind,
+    is_nullable: bool,
+    mode: Mode,
+    entries: Entries,
+    /// The dictionary that the last array came with.
+    table: Option<Table>,
+    pages: Pages,
+    /// The open page: which rows have values, their codes or else their plain bytes, and their range.
+    levels: Levels,
+    codes: Vec<u32>,
+    plain: Vec<u8>,
+    range: Range,
+    /// Plain values of eight bytes, in the place of `plain`.
+    words: Vec<u64>,
+    /// Whether such values are written as differences; unknown before the first page of timestamps.
+    as_deltas: Option<bool>,
+    page_rows: usize,
+    /// Buffers kept for their memory.
+    body: Vec<u8>,
+    other_body: Vec<u8>,
+    bits: Vec<u64>,
+}
+
+impl FlatColumn {
+    /// Whether a column of that Arrow type can be written here.
+    pub fn fits(data_type: &DataType, column: &ColumnDescriptor, compression: Compression) -> bool {
+        Codec::knows(compression) && Kind::of(data_type, column).is_some()
+    }
+
+    /// An encoder for one column of one row group.
+    ///
+    /// A page has at least `page_rows` rows, and fewer than a run more.
+    pub fn new(
+        data_type: &DataType,
+        column: ColumnDescPtr,
+        compression: Compression,
+        page_rows: usize,
+    ) -> Result<Self> {
+        let kind = Kind::of(data_type, &column);
+        let kind = kind.ok_or_else(|| ParquetError::General(format!("{data_type} is not flat")))?;
+        let is_timestamp = matches!(data_type, DataType::Timestamp(..));
+        Ok(Self {
+            kind,
+            is_nullable: column.max_def_level() > 0,
+            mode: if is_timestamp { Mode::Plain } else { Mode::Coded },
+            entries: Entries::new(kind),
+            table: None,
+            pages: Pages::new(kind, column, Codec::new(compression)?, compression),
+            levels: Levels::new(),
+            codes: Vec::new(),
+            plain: Vec::new(),
+            range: Range::new(kind),
+            words: Vec::new(),
+            as_deltas: if is_timestamp { None } else { Some(false) },
+            page_rows,
+            body: Vec::new(),
+            other_body: Vec::new(),
+            bits: Vec::new(),
+        })
+    }
+
+    /// Writes a run of rows, which arrays hold one after the other. The rows of a run, but not the arrays that hold
+    /// them, decide where pages end.
+    pub fn write(&mut self, run: &[ArrayRef]) -> Result<()> {
+        for array in run {
+            match array.as_dictionary_opt::<Int32Type>() {
+                Some(coded) => {
+                    let nulls = match coded.values().null_count() {
+                        0 => coded.nulls().cloned(),
+                        _ => coded.logical_nulls(),
+                    };
+                    let mut table = match self.table.take() {
+                        Some(table) if table.is_of(coded.values()) => table,
+                        _ => Table::new(coded.values())?,
+                    };
+                    self.coded(coded.keys().values(), nulls.as_ref(), &mut table)?;
+                    self.table = Some(table);
+                }
+                None => match array.data_type() {
+                    DataType::Dictionary(_, values) => {
+                        let plain = arrow::compute::cast(array, values)?;
+                        self.uncoded(&plain, plain.nulls())?;
+                    }
+                    _ => self.uncoded(array, array.nulls())?,
+                },
+            }
+        }
+        if self.levels.rows() >= self.page_rows { self.end_page() } else { Ok(()) }
+    }
+
+    /// Ends the column chunk.
+    pub fn close(mut self) -> Result<FlatChunk> {
+        self.end_page()?;
+        self.pages.close(&self.entries)
+    }
+
+    /// Rows of a dictionary's codes.
+    fn coded(&mut self, keys: &[i32], nulls: Option<&NullBuffer>, table: &mut Table) -> Result<()> {
+        match self.mode {
+            Mode::Coded => {
+                let page = self.pages.count();
+                let (entries, range) = (&mut self.entries, &mut self.range);
+                let first_use = |value: Value<'_>, known: Option<u32>| {
+                    range.include(value);
+                    known.unwrap_or_else(|| entries.code(value))
+                };
+                table.translate(keys, nulls, page, &mut self.codes, first_use)?;
+                self.levels.append(keys.len(), nulls);
+                Ok(())
+            }
+            Mode::Plain => {
+                let valid = |at: usize| nulls.is_none_or(|nulls| nulls.is_valid(at));
+                for (at, key) in keys.iter().enumerate() {
+                    let value = if valid(at) { Some(table.value(*key)?) } else { None };
+                    self.plain_value(value)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Rows of plain values.
+    fn uncoded(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
+        if self.mode == Mode::Plain && self.kind.width() == Some(8) {
+            return self.plain_words(array, nulls);
+        }
+        let source = Source::new(array)?;
+        let is_coded = self.mode == Mode::Coded;
+        for at in 0..array.len() {
+            let value = nulls.is_none_or(|nulls| nulls.is_valid(at)).then(|| source.value(at));
+            if !is_coded {
+                self.plain_value(value)?;
+                continue;
+            }
+            if let Some(value) = value {
+                let code = self.entries.code(value);
+                // The range comes from the values that are new to the page: see `Seen`.
+                if self.pages.is_first_use(code) {
+                    self.range.include(value);
+                }
+                self.codes.push(code);
+            }
+        }
+        if is_coded {
+            self.levels.append(array.len(), nulls);
+        }
+        Ok(())
+    }
+
+    fn plain_value(&mut self, value: Option<Value<'_>>) -> Result<()> {
+        match value {
+            Some(value) => {
+                self.levels.append(1, None);
+                self.range.include(value);
+                match value {
+                    Value::Bits(bits) if self.kind.width() == Some(8) => self.words.push(bits),
+                    value => entries::push(value, self.kind, &mut self.plain),
+                }
+            }
+            None => self.levels.append(1, Some(&NullBuffer::new_null(1))),
+        }
+        if self.plain.len() >= PLAIN_PAGE_BYTES { self.end_page() } else { Ok(()) }
+    }
+
+    /// Eight bytes each: nothing to do but to move them.
+    fn plain_words(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
+        self.bits.clear();
+        source::append_bits(array, &mut self.bits)?;
+        if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
+            let mut valid = nulls.iter();
+            self.bits.retain(|_| valid.next().unwrap_or(false));
+        }
+        self.range.include_bits(&self.bits);
+        self.words.extend_from_slice(&self.bits);
+        self.levels.append(array.len(), nulls);
+        Ok(())
+    }
+
+    fn end_page(&mut self) -> Result<()> {
+        let rows = self.levels.rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        self.body.clear();
+        if self.is_nullable {
+            self.levels.write(&mut self.body);
+        } else if self.levels.nulls() > 0 {
+            return Err(ParquetError::General("a null in a column that allows none".to_owned()));
+        }
+        let is_coded = self.mode == Mode::Coded && !self.codes.is_empty();
+        if is_coded && self.pages.count() == 0 && !self.codes_are_smaller() {
+            self.mode = Mode::Plain;
+            for code in &self.codes {
+                entries::push(self.entries.value(*code), self.kind, &mut self.plain);
+            }
+            self.entries = Entries::new(self.kind);
+            self.table = None;
+            return self.end_plain_page(rows);
+        }
+        if !is_coded {
+            return self.end_plain_page(rows);
+        }
+        let width = self.code_width();
+        self.body.push(width);
+        hybrid::encode(&self.codes, width, &mut self.body);
+        self.put_page(rows, Form::Codes)?;
+        if self.entries.plain().len() > DICTIONARY_BYTES {
+            self.mode = Mode::Plain;
+        }
+        Ok(())
+    }
+
+    fn end_plain_page(&mut self, rows: usize) -> Result<()> {
+        self.body.extend_from_slice(&self.plain);
+        if self.words.is_empty() {
+            return self.put_page(rows, Form::Plain);
+        }
+        if self.as_deltas != Some(false) {
+            self.other_body.clear();
+            self.other_body.extend_from_slice(&self.body);
+            deltas::encode(&self.words, &mut self.bits, &mut self.other_body);
+        }
+        if self.as_deltas != Some(true) {
+            let start = self.body.len();
+            self.body.resize(start + self.words.len() * 8, 0);
+            let (words, _) = self.body.get_mut(start..).unwrap_or_default().as_chunks_mut::<8>();
+            words.iter_mut().zip(&self.words).for_each(|(word, bits)| *word = bits.to_le_bytes());
+        }
+        let as_deltas = match self.as_deltas {
+            Some(known) => known,
+            None => {
+                // Differences are far cheaper to write and to read, so they may be a little larger.
+                let (plain, deltas) = (self.pages.size_of(&self.body)?, self.pages.size_of(&self.other_body)?);
+                *self.as_deltas.insert(deltas.saturating_mul(5) <= plain.saturating_mul(7))
+            }
+        };
+        if as_deltas {
+            std::mem::swap(&mut self.body, &mut self.other_body);
+            return self.put_page(rows, Form::Deltas);
+        }
+        self.put_page(rows, Form::Plain)
+    }
+
+    fn put_page(&mut self, rows: usize, form: Form) -> Result<()> {
+        let range = std::mem::replace(&mut self.range, Range::new(self.kind));
+        self.pages.put(&self.body, rows, self.levels.nulls(), form, range)?;
+        self.levels.clear();
+        self.codes.clear();
+        self.plain.clear();
+        self.words.clear();
+        Ok(())
+    }
+
+    /// Bits of a code now. Not 0: some readers take no width of 0 where there are values.
+    fn code_width(&self) -> u8 {
+        let last = self.entries.len().saturating_sub(1);
+        hybrid::bit_width(u32::try_from(last).unwrap_or(u32::MAX)).max(1)
+    }
+
+    fn codes_are_smaller(&self) -> bool {
+        let packed = self.codes.len() * usize::from(self.code_width()) / 8;
+        let plain = match self.kind.width() {
+            Some(width) => self.codes.len() * width,
+            None => {
+                let length = |code: &u32| match self.entries.value(*code) {
+                    Value::Bytes(bytes) => bytes.len() + 4,
+                    Value::Bits(_) => 0,
+                };
+                self.codes.iter().map(length).sum()
+            }
+        };
+        self.entries.plain().len() + packed < plain
+    }
+}
