@@ -61,7 +61,8 @@ pub fn weight(step: &str) -> u64 {
     match step {
         "adopt displaced" | "delete part" | "note fenced" | "note left" | "release claim" | "unpublish" => 25,
         "claim" | "clear displaced" | "complete part" | "complete quarantine" | "delete quarantine" => 8,
-        "mark published" | "put outcome" | "send finalize" => 6,
+        "send finalize" => 10,
+        "mark published" | "put outcome" | "put slice record" => 6,
         "abort upload" | "delete marker" | "forget slice record" => 3,
         _ => 1,
     }

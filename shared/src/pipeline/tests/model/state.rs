@@ -96,7 +96,7 @@ pub fn name(run: usize) -> String {
 }
 
 pub fn number(run_id: &str) -> usize {
-    run_id[1..].parse().unwrap()
+    run_id.trim_start_matches('r').parse().unwrap()
 }
 
 pub fn key(part: usize) -> String {
@@ -104,7 +104,7 @@ pub fn key(part: usize) -> String {
 }
 
 pub fn part_of(key: &str) -> usize {
-    key[1..].parse().unwrap()
+    key.trim_start_matches('p').parse().unwrap()
 }
 
 pub fn etag(run: usize, attempt: usize) -> String {
