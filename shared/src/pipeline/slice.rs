@@ -1,7 +1,7 @@
 //! One slice: read, clean, write, without making anything visible.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -26,27 +26,59 @@ pub(super) async fn source_file(stores: &dyn Stores, source: &crate::ledger::Sou
     Ok(SourceFile { storage, key: source.key.clone(), version: source.version.clone(), size: source.size })
 }
 
-/// Cleans one slice to deferred uploads. Stops a margin before the deadline: then its uploads are aborted and
-/// [`Error::Deadline`] gives the message back.
+/// Cleans one slice to deferred uploads. Stops a margin before the deadline, wherever it is then: what it began is
+/// aborted, and [`Error::Deadline`] says so.
 pub(super) async fn clean_slice(ctx: &Context, plan: &Plan, index: u32, attempt: &str) -> Result<SliceDone> {
     let started = Instant::now();
-    let mut work = Work::begin(ctx, plan, index, attempt).await?;
+    let begun = Begun::default();
+    let cleaning = async {
+        let mut work = Work::begin(ctx, plan, index, attempt, &begun).await?;
+        work.run().await?;
+        work.finish().await
+    };
     let cleaned = match ctx.deadline_ms {
-        None => work.run().await,
+        None => cleaning.await,
         Some(deadline_ms) => {
             let left_ms = deadline_ms - ctx.now_ms() - ctx.limits.deadline_margin_ms;
             let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
             let stopped = || Error::Deadline(u64::try_from(ctx.limits.deadline_margin_ms).unwrap_or(0));
-            tokio::time::timeout(left, work.run()).await.unwrap_or_else(|_| Err(stopped()))
+            tokio::time::timeout(left, cleaning).await.unwrap_or_else(|_| Err(stopped()))
         }
     };
-    if let Err(error) = cleaned {
-        work.abort().await;
-        return Err(error);
+    match cleaned {
+        Ok(mut done) => {
+            done.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Ok(done)
+        }
+        Err(error) => {
+            begun.abort(ctx).await;
+            Err(error)
+        }
     }
-    let mut done = work.finish().await?;
-    done.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(done)
+}
+
+/// The uploads that a slice has begun, key and id, known even where the work was dropped in the middle.
+#[derive(Default)]
+struct Begun(Mutex<Vec<(String, String)>>);
+
+impl Begun {
+    async fn upload(&self, ctx: &Context, key: String, attempt: &str) -> Result<DeferredUpload> {
+        let metadata = BTreeMap::from([(ATTEMPT.to_owned(), attempt.to_owned())]);
+        let sink = Arc::clone(ctx.ledger.sink());
+        let upload = DeferredUpload::begin(sink, key, attempt, &metadata, UploadOptions::default()).await?;
+        let id = (upload.key().to_owned(), upload.upload_id().to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        Ok(upload)
+    }
+
+    /// Takes them all back. What cannot be aborted is left to the storage's expiry.
+    async fn abort(self, ctx: &Context) {
+        for (key, upload_id) in self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            if let Err(error) = ctx.ledger.sink().abort_upload(&key, &upload_id).await {
+                tracing::warn!(key, upload_id, %error, "upload not aborted: left to expiry");
+            }
+        }
+    }
 }
 
 /// A slice in the making.
@@ -55,6 +87,7 @@ struct Work<'a> {
     plan: &'a Plan,
     slice: &'a Slice,
     attempt: &'a str,
+    begun: &'a Begun,
     options: PartOptions,
     cleaner: Cleaner,
     reader: SliceReader,
@@ -65,7 +98,7 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    async fn begin(ctx: &'a Context, plan: &'a Plan, index: u32, attempt: &'a str) -> Result<Self> {
+    async fn begin(ctx: &'a Context, plan: &'a Plan, index: u32, attempt: &'a str, begun: &'a Begun) -> Result<Self> {
         let slice = plan.slices.iter().find(|slice| slice.index == index);
         let slice = slice.ok_or_else(|| Error::Format {
             what: format!("run {}", plan.run.run_id),
@@ -82,11 +115,11 @@ impl<'a> Work<'a> {
         };
         let reader =
             SliceReader::open(&file, &footer, plan.pages.as_ref(), slice.rows.clone(), &ReadOptions::default()).await?;
-        let upload = begin_upload(ctx, keys::part(&plan.parts_folder, index), attempt).await?;
+        let upload = begun.upload(ctx, keys::part(&plan.parts_folder, index), attempt).await?;
         let part = PartWriter::begin(Arc::clone(cleaner.output_schema()), options.clone(), upload);
         let done =
             SliceDone { drift: cleaner.drift().iter().map(ToString::to_string).collect(), ..SliceDone::default() };
-        Ok(Self { ctx, plan, slice, attempt, options, cleaner, reader, part, quarantine: None, done })
+        Ok(Self { ctx, plan, slice, attempt, begun, options, cleaner, reader, part, quarantine: None, done })
     }
 
     /// Reads every row of the slice, window by window: one output row group is one window of source rows, less those
@@ -144,45 +177,17 @@ impl<'a> Work<'a> {
 
     async fn begin_quarantine(&self) -> Result<PartWriter> {
         let key = keys::part(&self.plan.quarantine_folder, self.slice.index);
-        let upload = begin_upload(self.ctx, key, self.attempt).await?;
+        let upload = self.begun.upload(self.ctx, key, self.attempt).await?;
         Ok(PartWriter::begin(Arc::clone(self.cleaner.quarantine_schema()), self.options.clone(), upload))
     }
 
     async fn finish(mut self) -> Result<SliceDone> {
-        let part = match self.part.finish().await {
-            Ok(part) => part,
-            Err(error) => {
-                if let Some(quarantine) = self.quarantine {
-                    quarantine.abort().await;
-                }
-                return Err(error);
-            }
-        };
-        self.done.parts.push(pending_part(part));
+        self.done.parts.push(pending_part(self.part.finish().await?));
         if let Some(quarantine) = self.quarantine {
-            match quarantine.finish().await {
-                Ok(part) => self.done.quarantine.push(pending_part(part)),
-                Err(error) => {
-                    super::close::abort_all(self.ctx, self.done.parts.iter()).await?;
-                    return Err(error);
-                }
-            }
+            self.done.quarantine.push(pending_part(quarantine.finish().await?));
         }
         Ok(self.done)
     }
-
-    async fn abort(self) {
-        self.part.abort().await;
-        if let Some(quarantine) = self.quarantine {
-            quarantine.abort().await;
-        }
-    }
-}
-
-async fn begin_upload(ctx: &Context, key: String, attempt: &str) -> Result<DeferredUpload> {
-    let metadata = BTreeMap::from([(ATTEMPT.to_owned(), attempt.to_owned())]);
-    let sink = Arc::clone(ctx.ledger.sink());
-    DeferredUpload::begin(sink, key, attempt, &metadata, UploadOptions::default()).await
 }
 
 fn pending_part(part: FinishedPart) -> PendingPart {
