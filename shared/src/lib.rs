@@ -11,7 +11,7 @@ pub mod clock;
 pub mod dataset;
 pub mod error;
 pub mod event;
-#[cfg(feature = "failpoints")]
+#[cfg(any(feature = "failpoints", test))]
 pub mod failing;
 pub mod ledger;
 pub mod pipeline;

@@ -16,6 +16,8 @@ pub mod request;
 pub mod verify;
 
 #[cfg(feature = "process")]
+mod begun;
+#[cfg(feature = "process")]
 mod copy;
 #[cfg(feature = "process")]
 pub mod embedded;

@@ -12,10 +12,10 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::Context;
-use super::slice::begin_upload_with;
+use super::begun::Begun;
 use crate::clean::{Cleaner, PartitionColumn};
 use crate::dataset::Dataset;
 use crate::ledger::{Plan, keys};
@@ -52,13 +52,20 @@ impl<'a> Output<'a> {
         dataset: &Dataset,
         cleaner: &Cleaner,
         options: &PartOptions,
-        attempt: &'a str,
+        (begun, attempt): (&'a Begun, &'a str),
     ) -> Result<Self> {
         let schema = Arc::clone(cleaner.output_schema());
         if !cleaner.partitions().is_empty() {
             let source = &plan.run.source;
             return Ok(Self::Partitioned(Box::new(Partitions {
-                target: Target { ctx, plan, slice, attempt, name: dataset.source_name(&source.bucket, &source.key) },
+                target: Target {
+                    ctx,
+                    plan,
+                    slice,
+                    attempt,
+                    begun,
+                    name: dataset.source_name(&source.bucket, &source.key),
+                },
                 schema,
                 options: options.clone(),
                 levels: cleaner.partitions().to_vec(),
@@ -71,7 +78,7 @@ impl<'a> Output<'a> {
             })));
         }
         let key = keys::part(&plan.parts_folder, slice.index);
-        let upload = begin_upload_with(ctx, key, attempt, UploadOptions::default()).await?;
+        let upload = begun.upload(ctx, key, attempt, UploadOptions::default()).await?;
         Ok(Self::Whole(Box::new(PartWriter::begin(schema, options.clone(), upload))))
     }
 
@@ -101,19 +108,11 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Ends every part and waits for the uploads. On an error all are aborted as far as possible.
+    /// Ends every part and waits for the uploads.
     pub(super) async fn finish(self) -> Result<Vec<FinishedPart>> {
         match self {
             Self::Whole(part) => Ok(vec![part.finish().await?]),
             Self::Partitioned(partitions) => partitions.finish().await,
-        }
-    }
-
-    /// Gives every part up.
-    pub(super) async fn abort(self) {
-        match self {
-            Self::Whole(part) => part.abort().await,
-            Self::Partitioned(partitions) => partitions.abort().await,
         }
     }
 }
@@ -125,6 +124,7 @@ struct Target<'a> {
     plan: &'a Plan,
     slice: &'a Slice,
     attempt: &'a str,
+    begun: &'a Begun,
     /// The source, in parts' names.
     name: String,
 }
@@ -287,43 +287,18 @@ impl Partitions<'_> {
     }
 
     async fn finish(mut self) -> Result<Vec<FinishedPart>> {
-        if let Err(error) = self.flush().await {
-            self.abort().await;
-            return Err(error);
-        }
-        let sink = Arc::clone(self.target.ctx.ledger.sink());
+        self.flush().await?;
         let writers = self.partitions.into_values().filter_map(|partition| partition.writer);
         let finishing: Vec<_> = writers.map(|writer| writer.finish().boxed()).collect();
-        let results: Vec<_> = stream::iter(finishing).buffered(UPLOADS_AT_ONCE).collect().await;
-        let mut parts = Vec::new();
-        let mut failed = None;
-        for result in results {
-            match result {
-                Ok(part) => parts.push(part),
-                Err(error) => failed = Some(error),
-            }
-        }
-        let Some(error) = failed else { return Ok(parts) };
-        for FinishedPart { upload, .. } in parts {
-            if let Err(error) = sink.abort_upload(&upload.key, &upload.upload_id).await {
-                tracing::warn!(key = upload.key, upload_id = upload.upload_id, %error, "upload not aborted: left to expiry");
-            }
-        }
-        Err(error)
-    }
-
-    async fn abort(self) {
-        let writers = self.partitions.into_values().filter_map(|partition| partition.writer);
-        let aborts: Vec<_> = writers.map(|writer| writer.abort().boxed()).collect();
-        stream::iter(aborts).buffer_unordered(UPLOADS_AT_ONCE).collect::<Vec<()>>().await;
+        stream::iter(finishing).buffered(UPLOADS_AT_ONCE).try_collect().await
     }
 }
 
 async fn begin_part(target: Target<'_>, folder: Arc<str>) -> Result<(Arc<str>, crate::write::DeferredUpload)> {
-    let Target { ctx, plan, slice, attempt, name } = target;
+    let Target { ctx, plan, slice, attempt, begun, name } = target;
     let key = keys::partition_part(&plan.parts_folder, &folder, &name, slice.index);
     let options = UploadOptions { part_bytes: UPLOAD_BYTES, concurrent_parts: 2 };
-    Ok((folder, begin_upload_with(ctx, key, attempt, options).await?))
+    Ok((folder, begun.upload(ctx, key, attempt, options).await?))
 }
 
 /// Cuts rows by their folders, in the order in which folders appear; rows of one folder keep theirs.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 
+use super::begun::Begun;
 use super::copy::Copier;
 use super::partitions::Output;
-use super::publish::ATTEMPT;
 use super::{Context, text};
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
@@ -30,27 +30,35 @@ pub(super) async fn source_file(stores: &dyn Stores, source: &crate::ledger::Sou
     Ok(SourceFile { storage, key: source.key.clone(), version: source.version.clone(), size: source.size })
 }
 
-/// Cleans one slice to deferred uploads. Stops a margin before the deadline: then its uploads are aborted and
-/// [`Error::Deadline`] gives the message back.
+/// Cleans one slice to deferred uploads. Stops a margin before the deadline, wherever it is then: what it began is
+/// aborted, and [`Error::Deadline`] says so.
 pub(super) async fn clean_slice(ctx: &Context, plan: &Plan, index: u32, attempt: &str) -> Result<SliceDone> {
     let started = Instant::now();
-    let mut work = Work::begin(ctx, plan, index, attempt).await?;
+    let begun = Begun::default();
+    let cleaning = async {
+        let mut work = Work::begin(ctx, plan, index, attempt, &begun).await?;
+        work.run().await?;
+        work.finish().await
+    };
     let cleaned = match ctx.deadline_ms {
-        None => work.run().await,
+        None => cleaning.await,
         Some(deadline_ms) => {
             let left_ms = deadline_ms - ctx.now_ms() - ctx.limits.deadline_margin_ms;
             let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
             let stopped = || Error::Deadline(u64::try_from(ctx.limits.deadline_margin_ms).unwrap_or(0));
-            tokio::time::timeout(left, work.run()).await.unwrap_or_else(|_| Err(stopped()))
+            tokio::time::timeout(left, cleaning).await.unwrap_or_else(|_| Err(stopped()))
         }
     };
-    if let Err(error) = cleaned {
-        work.abort().await;
-        return Err(error);
+    match cleaned {
+        Ok(mut done) => {
+            done.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Ok(done)
+        }
+        Err(error) => {
+            begun.abort(ctx).await;
+            Err(error)
+        }
     }
-    let mut done = work.finish().await?;
-    done.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(done)
 }
 
 /// A slice's rows.
@@ -79,6 +87,7 @@ pub(super) struct Work<'a> {
     plan: &'a Plan,
     slice: &'a Slice,
     attempt: &'a str,
+    begun: &'a Begun,
     options: PartOptions,
     pub(super) cleaner: Cleaner,
     /// Gone once it is read.
@@ -90,7 +99,7 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    async fn begin(ctx: &'a Context, plan: &'a Plan, index: u32, attempt: &'a str) -> Result<Self> {
+    async fn begin(ctx: &'a Context, plan: &'a Plan, index: u32, attempt: &'a str, begun: &'a Begun) -> Result<Self> {
         let slice = plan.slices.iter().find(|slice| slice.index == index);
         let slice = slice.ok_or_else(|| Error::Format {
             what: format!("run {}", plan.run.run_id),
@@ -114,13 +123,25 @@ impl<'a> Work<'a> {
             }
         };
         let cleaner = cleaner.of_run(&plan.run.run_id);
-        let output = Output::begin(ctx, plan, slice, &dataset, &cleaner, &options, attempt).await?;
+        let output = Output::begin(ctx, plan, slice, &dataset, &cleaner, &options, (begun, attempt)).await?;
         let done = SliceDone {
             drift: cleaner.drift().iter().map(ToString::to_string).collect(),
             coerced: cleaner.coercions().to_vec(),
             ..SliceDone::default()
         };
-        Ok(Self { ctx, plan, slice, attempt, options, cleaner, rows: Some(rows), output, quarantine: None, done })
+        Ok(Self {
+            ctx,
+            plan,
+            slice,
+            attempt,
+            begun,
+            options,
+            cleaner,
+            rows: Some(rows),
+            output,
+            quarantine: None,
+            done,
+        })
     }
 
     /// Reads every row of the slice.
@@ -246,38 +267,17 @@ impl<'a> Work<'a> {
 
     async fn begin_quarantine(&self) -> Result<PartWriter> {
         let key = keys::part(&self.plan.quarantine_folder, self.slice.index);
-        let upload = begin_upload(self.ctx, key, self.attempt).await?;
+        let upload = self.begun.upload(self.ctx, key, self.attempt, UploadOptions::default()).await?;
         Ok(PartWriter::begin(Arc::clone(self.cleaner.quarantine_schema()), self.options.clone(), upload))
     }
 
     async fn finish(mut self) -> Result<SliceDone> {
-        let parts = match self.output.finish().await {
-            Ok(parts) => parts,
-            Err(error) => {
-                if let Some(quarantine) = self.quarantine {
-                    quarantine.abort().await;
-                }
-                return Err(error);
-            }
-        };
+        let parts = self.output.finish().await?;
         self.done.parts.extend(parts.into_iter().map(pending_part));
         if let Some(quarantine) = self.quarantine {
-            match quarantine.finish().await {
-                Ok(part) => self.done.quarantine.push(pending_part(part)),
-                Err(error) => {
-                    super::close::abort_all(self.ctx, self.done.parts.iter()).await?;
-                    return Err(error);
-                }
-            }
+            self.done.quarantine.push(pending_part(quarantine.finish().await?));
         }
         Ok(self.done)
-    }
-
-    async fn abort(self) {
-        self.output.abort().await;
-        if let Some(quarantine) = self.quarantine {
-            quarantine.abort().await;
-        }
     }
 }
 
@@ -290,22 +290,6 @@ pub(super) fn add(sums: &mut BTreeMap<String, u64>, counts: BTreeMap<String, u64
 
 fn part_options(ctx: &Context, plan: &Plan, slice: &Slice, compression: Codec) -> PartOptions {
     PartOptions { compression, metadata: footer_metadata(plan, slice), threads: ctx.limits.threads }
-}
-
-async fn begin_upload(ctx: &Context, key: String, attempt: &str) -> Result<DeferredUpload> {
-    begin_upload_with(ctx, key, attempt, UploadOptions::default()).await
-}
-
-/// Begins an upload that tells which attempt made it.
-pub(super) async fn begin_upload_with(
-    ctx: &Context,
-    key: String,
-    attempt: &str,
-    options: UploadOptions,
-) -> Result<DeferredUpload> {
-    let metadata = BTreeMap::from([(ATTEMPT.to_owned(), attempt.to_owned())]);
-    let sink = Arc::clone(ctx.ledger.sink());
-    DeferredUpload::begin(sink, key, attempt, &metadata, options).await
 }
 
 fn pending_part(part: FinishedPart) -> PendingPart {

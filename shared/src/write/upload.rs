@@ -82,6 +82,11 @@ impl DeferredUpload {
         &self.key
     }
 
+    /// The upload's id.
+    pub fn upload_id(&self) -> &str {
+        &self.upload_id
+    }
+
     /// Takes the next bytes. Waits only where as many parts as allowed are in flight.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.digest.update(&bytes);

@@ -175,12 +175,16 @@ pub async fn set_visibility(stack: &Stack, seconds: u32) -> Result<()> {
     Ok(())
 }
 
-/// Changes a function's timeout and some of its variables, and waits until that holds.
+/// Changes a function's timeout and some of its variables, and waits until that holds. It talks to S3 and SQS directly unless
+/// the variables say otherwise.
 pub async fn configure(stack: &Stack, output: &str, timeout_s: i32, variables: &[(&str, &str)]) -> Result<()> {
     let lambda = stack.lambda().await;
     let name = stack.output(output)?;
     let now = lambda.get_function_configuration().function_name(name).send().await?;
     let mut all = now.environment().and_then(|all| all.variables()).cloned().unwrap_or_default();
+    for service in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"] {
+        all.insert(service.to_owned(), stack.endpoint.clone());
+    }
     all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let environment = Environment::builder().set_variables(Some(all)).build();
     let update = lambda.update_function_configuration().function_name(name).environment(environment);

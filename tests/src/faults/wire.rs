@@ -147,11 +147,6 @@ pub async fn wire(stack: &'static Stack, cells: &[Cell]) -> Result<Report> {
         line.early = line.digests.keys().map(|file| seen.early_of(file)).sum();
     }
     report.problems.extend(seen.early.iter().map(|(key, why)| format!("{key} was seen early: {why}")));
-    for function in FUNCTIONS {
-        let back =
-            [("AWS_ENDPOINT_URL_S3", stack.endpoint.as_str()), ("AWS_ENDPOINT_URL_SQS", stack.endpoint.as_str())];
-        configure(stack, function, TIMEOUT_S, &back).await?;
-    }
     Ok(report)
 }
 

@@ -162,6 +162,10 @@ impl Storage for S3Storage {
             Err(error) if Fault::of(&error) == Fault::NoSuchKey => return Ok(None),
             Err(error) => return Err(self.failed("head", key, &error)),
         };
+        if answer.content_length().is_none() {
+            // Taken for an empty file, it would fail a run for good.
+            return Err(self.problem("head", key, "the answer does not tell the size"));
+        }
         let etag = self.etag("head", key, answer.e_tag())?;
         Ok(Some(meta_of_head(key, &answer, etag)))
     }

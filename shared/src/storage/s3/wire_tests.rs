@@ -165,3 +165,11 @@ async fn parts_are_signed_whole_and_carry_no_second_checksum() {
     let signed = head.lines().find_map(|line| line.strip_prefix("x-amz-content-sha256: ")).unwrap().trim().to_owned();
     assert_eq!(signed.len(), 64, "a hash of the body, not a word for unsigned: {signed}");
 }
+
+#[tokio::test]
+async fn an_answer_that_does_not_tell_the_size_is_no_empty_file() {
+    let head = "HTTP/1.1 200 OK\r\nETag: \"e\"\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_owned();
+    let script = script(vec![head]);
+    let looked_up = script.storage.head("key").await;
+    assert!(matches!(looked_up, Err(StorageError::Failed { .. })), "{looked_up:?}");
+}
