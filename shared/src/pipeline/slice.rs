@@ -238,7 +238,8 @@ pub(super) fn add(sums: &mut BTreeMap<String, u64>, counts: BTreeMap<String, u64
 async fn begin_upload(ctx: &Context, key: String, attempt: &str) -> Result<DeferredUpload> {
     let metadata = BTreeMap::from([(ATTEMPT.to_owned(), attempt.to_owned())]);
     let sink = Arc::clone(ctx.ledger.sink());
-    DeferredUpload::begin(sink, key, attempt, &metadata, UploadOptions::default()).await
+    let options = UploadOptions { concurrent_parts: sink.concurrent_parts(), ..UploadOptions::default() };
+    DeferredUpload::begin(sink, key, attempt, &metadata, options).await
 }
 
 fn pending_part(part: FinishedPart) -> PendingPart {
