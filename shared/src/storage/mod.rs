@@ -179,6 +179,11 @@ pub trait Storage: Debug + Send + Sync {
     /// The key's URI, for people and for records: `s3://bucket/key`, `file:///folder/key`.
     fn uri(&self, key: &str) -> String;
 
+    /// How many parts of one upload are worth having on their way at once.
+    fn concurrent_parts(&self) -> usize {
+        4
+    }
+
     /// Looks the newest version up. `None` where there is none.
     async fn head(&self, key: &str) -> StorageResult<Option<ObjectMeta>>;
 

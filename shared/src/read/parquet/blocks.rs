@@ -21,7 +21,7 @@ const BLOCK_BYTES: u64 = 16 << 20;
 /// Ranges this near are read at once: the bytes between cost less than another request.
 const GAP_BYTES: u64 = 64 << 10;
 /// Of the bytes wanted, one in so many may be read in vain, between such ranges; or so many whatever is wanted.
-const GAP_SHARE: u64 = 100;
+const GAP_SHARE: u64 = 200;
 const FREE_GAP_BYTES: u64 = 16 << 10;
 /// Pieces are fetched in windows of rows; the first are small, so that decoding starts early.
 const FIRST_WINDOW_BYTES: u64 = 8 << 20;

@@ -27,7 +27,7 @@ const RUN_BYTES: u64 = 1 << 20;
 /// Pages below this are not skipped.
 const SMALL_PAGE_BYTES: u64 = 1 << 10;
 /// Of the bytes walked over, one in so many may be read for the sake of fewer requests.
-const RUN_SHARE: u64 = 50;
+const RUN_SHARE: u64 = 100;
 /// A header is at most this long.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 /// A plan keeps no more pages than this; a file with more is read from its row groups' starts.

@@ -89,6 +89,11 @@ impl LocalStorage {
 
 #[async_trait]
 impl Storage for LocalStorage {
+    /// One: a part that comes before its turn is written aside, and later once more.
+    fn concurrent_parts(&self) -> usize {
+        1
+    }
+
     fn uri(&self, key: &str) -> String {
         let root = self.root.path().to_string_lossy();
         format!("file://{}/{key}", root.trim_end_matches('/'))

@@ -140,7 +140,29 @@ fn peak_mib(status: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// A program that asks the Runtime API for this.
+    fn asking(folder: &Path, line: &str) -> PathBuf {
+        let program = folder.join("bootstrap");
+        let script = format!(
+            "#!/bin/bash\nexec 3<>\"/dev/tcp/${{AWS_LAMBDA_RUNTIME_API/://}}\"\nprintf '{line}\\r\\n' >&3\nread -r -t 20 <&3\n"
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        program
+    }
+
+    #[test]
+    fn a_start_ends_with_the_first_question_for_an_invocation() {
+        let folder = tempfile::tempdir().unwrap();
+        let (took, peak_mib) = start(&asking(folder.path(), &format!("{READY} HTTP/1.1"))).unwrap();
+        assert!(took < PATIENCE && peak_mib > 0.0);
+        let error = start(&asking(folder.path(), "GET /other HTTP/1.1")).unwrap_err();
+        assert!(error.to_string().contains("asked for something else: GET /other"), "{error}");
+    }
 
     #[test]
     fn the_peak_is_read_from_what_the_kernel_tells() {

@@ -7,6 +7,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::mem::MaybeUninit;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,7 +98,11 @@ fn wait_for(command: &[OsString], answer: &Path) -> Result<ExitCode> {
         "peak_mib": mib(used.ru_maxrss.unsigned_abs() * 1_024).max(mib(sampled_bytes)),
     });
     fs::write(answer, cost.to_string())?;
-    let code = status?.code().and_then(|code| u8::try_from(code).ok());
+    let status = status?;
+    if let Some(signal) = status.signal() {
+        eprintln!("ended by signal {signal}: a crash, or the machine ran out of memory");
+    }
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
