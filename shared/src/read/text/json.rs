@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
+use super::escape::unescape;
 use super::tree::{Node, Tree};
 
 /// Why a record cannot be read.
@@ -19,8 +20,6 @@ pub const NO_OBJECT: Problem = "json: no object";
 pub const BROKEN: Problem = "json: not well formed";
 /// More arrays and objects in one another than allowed.
 pub const TOO_DEEP: Problem = "json: nested too deep";
-/// An escape that stands for no character, such as half of a surrogate pair.
-pub const BAD_ESCAPE: Problem = "json: bad escape in a string";
 /// What should be an array of rows is something else.
 pub const NO_ARRAY: Problem = "json: no array of rows";
 
@@ -322,8 +321,7 @@ impl Walker<'_, '_> {
 }
 
 /// The bytes that matter to whoever passes over arrays and objects.
-// Evaluated by the compiler, which would refuse an index out of bounds.
-#[allow(clippy::indexing_slicing)]
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const CLASS: [bool; 256] = {
     let mut class = [false; 256];
     class[b'"' as usize] = true;
@@ -344,65 +342,12 @@ fn is_scalar(text: &[u8]) -> bool {
     }
 }
 
-/// Undoes a string's escapes.
-fn unescape(text: &[u8], into: &mut Vec<u8>) -> Result<(), Problem> {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let (before, from) = rest.split_at(at);
-        into.extend_from_slice(before);
-        let [_, kind, after @ ..] = from else { return Err(BAD_ESCAPE) };
-        rest = after;
-        let plain = match kind {
-            b'"' | b'\\' | b'/' => *kind,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                let (character, after) = unicode(rest)?;
-                let mut buffer = [0; 4];
-                into.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
-                rest = after;
-                continue;
-            }
-            _ => return Err(BAD_ESCAPE),
-        };
-        into.push(plain);
-    }
-    into.extend_from_slice(rest);
-    Ok(())
-}
-
-/// The character of `XXXX` or `XXXX\uXXXX`, and what follows.
-fn unicode(text: &[u8]) -> Result<(char, &[u8]), Problem> {
-    let (first, rest) = hex4(text)?;
-    let (code, rest) = match first {
-        0xd800..=0xdbff => {
-            let rest = rest.strip_prefix(b"\\u").ok_or(BAD_ESCAPE)?;
-            let (second, rest) = hex4(rest)?;
-            if !(0xdc00..=0xdfff).contains(&second) {
-                return Err(BAD_ESCAPE);
-            }
-            (0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00), rest)
-        }
-        code => (code, rest),
-    };
-    char::from_u32(code).map(|character| (character, rest)).ok_or(BAD_ESCAPE)
-}
-
-pub(super) fn hex4(text: &[u8]) -> Result<(u32, &[u8]), Problem> {
-    let (digits, rest) = text.split_at_checked(4).ok_or(BAD_ESCAPE)?;
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    let code = digits.iter().try_fold(0, |code, byte| Some(code * 16 + digit(byte)?)).ok_or(BAD_ESCAPE)?;
-    Ok((code, rest))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::escape::BAD_ESCAPE;
     use super::*;
     use crate::dataset::{Dataset, Format};
 

@@ -7,6 +7,7 @@
 mod column;
 mod csv;
 mod csv_reader;
+mod escape;
 mod fetch;
 mod gzip;
 mod head;

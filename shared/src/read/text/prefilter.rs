@@ -6,7 +6,7 @@
 
 use memchr::memmem::Finder;
 
-use super::json::hex4;
+use super::escape::hex4;
 use crate::dataset::{Condition, Scalar};
 
 /// Looks for what a condition needs.
