@@ -26,8 +26,9 @@ use crate::coded;
 
 /// The column writers decide where a page ends after each run of rows they are given, so they are always given as many.
 const ENCODE_ROWS: usize = 32_768;
-/// A page of a flat column holds so many rows: codes are short, and page statistics are made of the values new to a page.
-const FLAT_PAGE_ROWS: usize = 2 * ENCODE_ROWS;
+/// A page of a flat column holds so many rows: 1 MiB of plain timestamps, less of anything that repeats. Its statistics are
+/// made of the values new to it, so that large pages are cheaper.
+const FLAT_PAGE_ROWS: usize = 4 * ENCODE_ROWS;
 /// A page of another column holds at most so many rows.
 const PAGE_ROWS: usize = ENCODE_ROWS / 2;
 /// Wide rows are encoded before so many are gathered.
@@ -37,7 +38,7 @@ const GATHERED_BYTES: usize = 128 << 20;
 enum Leaf {
     Flat(Box<FlatColumn>),
     /// What is nested, or of a type or codec that flat columns do not know.
-    Other(ArrowColumnWriter),
+    Other(Box<ArrowColumnWriter>),
 }
 
 /// Rows of a leaf column on their way to its writer.
@@ -197,7 +198,7 @@ impl<W: Write + Send> Encoder<W> {
                 Some(of) => {
                     Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression, FLAT_PAGE_ROWS)?))
                 }
-                None => Leaf::Other(writer),
+                None => Leaf::Other(Box::new(writer)),
             }))
         });
         leaves.collect()

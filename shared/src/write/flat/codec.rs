@@ -11,7 +11,7 @@ const FAST_LEVEL: i32 = -50;
 /// A codec that pages of flat columns are written with.
 pub(super) enum Codec {
     None,
-    Snappy(snap::raw::Encoder),
+    Snappy(Box<snap::raw::Encoder>),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
@@ -25,7 +25,7 @@ impl Codec {
     pub fn new(compression: Compression) -> Result<Self> {
         match compression {
             Compression::UNCOMPRESSED => Ok(Self::None),
-            Compression::SNAPPY => Ok(Self::Snappy(snap::raw::Encoder::new())),
+            Compression::SNAPPY => Ok(Self::Snappy(Box::new(snap::raw::Encoder::new()))),
             Compression::ZSTD(level) => {
                 zstd::bulk::Compressor::new(level.compression_level()).map(Self::Zstd).map_err(failed)
             }

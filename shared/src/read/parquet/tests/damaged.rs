@@ -63,6 +63,45 @@ async fn a_damaged_page_names_its_row_group_and_column() {
     assert!(message.starts_with("row group 1, column \"text\": "), "{message}");
 }
 
+/// A file of plain pages whose footer says that they hold dictionary indices.
+fn lying_of_its_encodings() -> Bytes {
+    use parquet::basic::{Encoding, PageType};
+    use parquet::column::writer::ColumnCloseResult;
+    use parquet::file::metadata::{PageEncodingStats, ParquetMetaDataReader};
+    use parquet::file::writer::SerializedFileWriter;
+
+    let honest = file(&Layout { dictionary: false, offset_index: false, ..Layout::default() });
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&honest).unwrap();
+    let mut bytes = Vec::new();
+    let schema = metadata.file_metadata().schema_descr().root_schema_ptr();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for column in metadata.row_group(0).columns() {
+        let stats = PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: Encoding::RLE_DICTIONARY, count: 1 };
+        let close = ColumnCloseResult {
+            bytes_written: column.compressed_size() as u64,
+            rows_written: 1000,
+            metadata: column.clone().into_builder().set_page_encoding_stats(vec![stats]).build().unwrap(),
+            bloom_filter: None,
+            column_index: None,
+            offset_index: None,
+        };
+        group.append_column(&honest, close).unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    bytes.into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_footer_that_lies_of_dictionary_indices_is_found_out() {
+    let (_, source) = OneFile::new(lying_of_its_encodings()).source();
+    read_all(&source, 300, &ReadOptions::default()).await.unwrap();
+    let options = ReadOptions { coded: true, ..ReadOptions::default() };
+    let message = problem(&read_all(&source, 300, &options).await.unwrap_err());
+    assert!(message.contains("the footer tells of dictionary indices only, a page holds PLAIN"), "{message}");
+}
+
 /// Deterministic noise.
 fn noise(seed: u64) -> impl Iterator<Item = u64> {
     std::iter::successors(Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), |state| {
