@@ -26,8 +26,9 @@ use crate::coded;
 
 /// The column writers decide where a page ends after each run of rows they are given, so they are always given as many.
 const ENCODE_ROWS: usize = 32_768;
-/// A page of a flat column holds so many rows: codes are short, and page statistics are made of the values new to a page.
-const FLAT_PAGE_ROWS: usize = 2 * ENCODE_ROWS;
+/// A page of a flat column holds so many rows: 1 MiB of plain timestamps, less of anything that repeats. Its statistics are
+/// made of the values new to it, so that large pages are cheaper.
+const FLAT_PAGE_ROWS: usize = 4 * ENCODE_ROWS;
 /// A page of another column holds at most so many rows.
 const PAGE_ROWS: usize = ENCODE_ROWS / 2;
 /// Wide rows are encoded before so many are gathered.

@@ -194,7 +194,7 @@ impl Pages {
 
 /// Whether packed values are better left as they are: what little could be saved costs every reader time.
 fn saves_little(bytes: usize, compressed: usize) -> bool {
-    compressed.saturating_mul(20) > bytes.saturating_mul(19)
+    compressed.saturating_mul(100) > bytes.saturating_mul(97)
 }
 
 fn encodings(coded: usize, deltas: usize, plain: usize) -> Vec<Encoding> {

@@ -28,6 +28,12 @@ impl Levels {
         }
     }
 
+    /// Appends one row.
+    pub fn push(&mut self, is_valid: bool) {
+        self.nulls += usize::from(!is_valid);
+        self.bits.append(is_valid);
+    }
+
     pub fn rows(&self) -> usize {
         self.bits.len()
     }

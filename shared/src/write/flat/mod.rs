@@ -210,16 +210,13 @@ impl FlatColumn {
     }
 
     fn plain_value(&mut self, value: Option<Value<'_>>) -> Result<()> {
-        match value {
-            Some(value) => {
-                self.levels.append(1, None);
-                self.range.include(value);
-                match value {
-                    Value::Bits(bits) if self.kind.width() == Some(8) => self.words.push(bits),
-                    value => entries::push(value, self.kind, &mut self.plain),
-                }
+        self.levels.push(value.is_some());
+        if let Some(value) = value {
+            self.range.include(value);
+            match value {
+                Value::Bits(bits) if self.kind.width() == Some(8) => self.words.push(bits),
+                value => entries::push(value, self.kind, &mut self.plain),
             }
-            None => self.levels.append(1, Some(&NullBuffer::new_null(1))),
         }
         if self.plain.len() >= PLAIN_PAGE_BYTES { self.end_page() } else { Ok(()) }
     }
