@@ -59,7 +59,7 @@ struct ColumnReport {
 /// Runs the command.
 pub async fn schema(args: SchemaArgs) -> Result<Exit, Fault> {
     let stores = Arc::new(AnyStores::default());
-    let names = named(stores.as_ref(), &args.sources, None, sample::EXTENSION).await?;
+    let names = named(stores.as_ref(), &args.sources, None, &[sample::EXTENSION]).await?;
     if names.sources.is_empty() {
         return Err(Fault::usage("nothing matched: name files, folders or globs of Parquet files"));
     }

@@ -97,7 +97,7 @@ pub fn failpoints(name: &str) -> Vec<Failpoint> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -21,7 +21,7 @@ use crate::read::SourceFile;
 use crate::read::parquet::{Footer, ReadOptions, SliceReader};
 use crate::read::text::TextReader;
 use crate::storage::Stores;
-use crate::write::{DeferredUpload, FinishedPart, PartOptions, PartWriter, UploadOptions};
+use crate::write::{FinishedPart, PartOptions, PartWriter, UploadOptions};
 use crate::{Error, Result};
 
 /// Opens the object version that a run ingests.
