@@ -28,7 +28,11 @@ async fn one(ctx: &Context, body: &str) -> rowmill::Result<()> {
         Err(Error::Deadline(_)) => {
             stopped(ctx, &message, stops).await?;
         }
-        processed => tracing::debug!(processed = ?processed?, "processed"),
+        processed => {
+            // Not inside the log line, whose arguments are evaluated only where it is logged.
+            let processed = processed?;
+            tracing::debug!(?processed, "processed");
+        }
     }
     Ok(())
 }
