@@ -21,6 +21,10 @@ pub struct Plan {
     pub format: u32,
     /// Whose plan.
     pub run: Run,
+    /// The run that was published of this very version when the plan was made: whoever cuts otherwise than that one did,
+    /// did so knowing it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<String>,
     /// Rows of the source, from its footer, or counted; 0 where the plan of a text did not count them.
     pub rows: u64,
     /// The slices, by index.

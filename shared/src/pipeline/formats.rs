@@ -38,6 +38,7 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
         return Ok(Plan {
             format: TEXT_FORMAT,
             run: run.clone(),
+            follows: None,
             rows,
             slices,
             row_group_rows: earlier.map_or(dataset.spec.output.row_group_rows, |earlier| earlier.row_group_rows),
@@ -76,6 +77,7 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
     Ok(Plan {
         format: FORMAT,
         run: run.clone(),
+        follows: None,
         rows: footer.total_rows,
         slices,
         row_group_rows,

@@ -87,7 +87,8 @@ async fn ended_by(ctx: &Context, run: &Run, error: Error) -> Result<Processed> {
 
 async fn make_plan(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Plan> {
     let earlier = earlier_plan(ctx, run).await?;
-    convert.plan(ctx, run, earlier.as_ref()).await
+    let plan = convert.plan(ctx, run, earlier.as_ref()).await?;
+    Ok(Plan { follows: earlier.map(|earlier| earlier.run.run_id), ..plan })
 }
 
 /// The plan of the run that is published for this very object version: a reprocess keeps its boundaries, so that a

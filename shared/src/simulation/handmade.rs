@@ -76,6 +76,7 @@ impl Convert for Handmade {
         Ok(Plan {
             format: FORMAT,
             run: run.clone(),
+            follows: None,
             rows,
             slices,
             row_group_rows,

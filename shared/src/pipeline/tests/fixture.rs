@@ -110,6 +110,7 @@ impl Stack {
         self.ctx.ledger.open(&run, self.ctx.now_ms()).await.unwrap();
         let plan = Plan {
             format: FORMAT,
+            follows: None,
             rows: slices * 10,
             slices: plan::slices(slices * 10, 10, 1, 1_000).unwrap(),
             row_group_rows: 10,
