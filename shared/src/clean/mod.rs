@@ -173,7 +173,9 @@ impl Cleaner {
             output_schema = source.clone();
         }
         let output_schema = Arc::new(output_schema);
-        layout::expect_columns(&output_schema).map_err(broken)?;
+        if stored.is_some() {
+            layout::expect_columns(&output_schema).map_err(broken)?;
+        }
         Ok(Self {
             source_uri: source_uri.to_owned(),
             source_schema: Arc::new(source.clone()),

@@ -172,6 +172,15 @@ pub fn to_hide(pointer: &Pointer, run_id: &str) -> Vec<Left> {
     hidden
 }
 
+/// What is to be deleted before `run_id`, which holds the claim, completes anything: what others than itself left. Its own
+/// parts, noted when a record of theirs was forgotten, stay: made again they are the same bytes, so a delete could meet what
+/// another finalizer of the run has just completed.
+pub fn to_clear(pointer: &Pointer, run_id: &str) -> Vec<Left> {
+    let mut others = pointer.clone();
+    others.displaced.retain(|displaced| displaced.run_id != run_id);
+    to_hide(&others, "")
+}
+
 /// What is to be deleted now that `outcome` is published: what displaced runs left and this one does not have.
 pub fn to_retire(pointer: &Pointer, outcome: &Outcome) -> Vec<Left> {
     let current: HashSet<&str> =

@@ -77,7 +77,7 @@ pub(super) async fn claim(ctx: &Context, plan: &Plan) -> Result<Claimed> {
                 return Ok(Claimed::CutOtherwise { by });
             }
             // Parts that were never published go first: cut otherwise, they would show rows of this version twice.
-            delete_left(ctx, &transition::to_hide(&held, "")).await?;
+            delete_left(ctx, &transition::to_clear(&held, &plan.run.run_id)).await?;
             return Ok(Claimed::Held);
         }
     }

@@ -140,9 +140,10 @@ impl Handmade {
         let first = rows.end - filtered - partitions;
         let part = content(keys::part(&plan.parts_folder, index), aside, first);
         let mut parts = vec![upload(ctx, part, attempt, begun).await?];
+        let root = if run.purpose.publishes() { "trips/" } else { plan.parts_folder.as_str() };
         for partition in 0..partitions {
             let folders = format!("level={partition}/day={}/", chosen(&format!("{partition} {run_id}"), 4));
-            let key = keys::partition_part("trips/", &folders, &run.source.key, index);
+            let key = keys::partition_part(root, &folders, &run.source.key, index);
             let row = first + partition;
             parts.push(upload(ctx, content(key, row, row + 1), attempt, begun).await?);
         }

@@ -128,7 +128,7 @@ impl Finalizer {
                 self.swap_and_fence(state, next, bug);
             }
             Step::HideDisplaced => {
-                let hidden = transition::to_hide(self.read(), "");
+                let hidden = transition::to_clear(self.read(), &run(self.run).run_id);
                 match hidden.get(self.at) {
                     Some(left) => {
                         state.delete(left, bug == Some(Bug::DeleteBlindly));
@@ -236,7 +236,7 @@ impl Finalizer {
                 self.left.clear();
                 self.to(Step::FenceOutcome);
             }
-            None if transition::to_hide(self.read(), "").is_empty() => self.held(bug),
+            None if transition::to_clear(self.read(), &run(self.run).run_id).is_empty() => self.held(bug),
             None => self.to(Step::HideDisplaced),
         }
     }
