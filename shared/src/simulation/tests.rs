@@ -3,7 +3,7 @@
 use super::{Crashes, Report, run, trace};
 
 /// How many seeds run by default: some 45 seconds on two processors.
-const DEFAULT_SEEDS: u64 = 20_000;
+const DEFAULT_SEEDS: u64 = 9_000;
 
 /// Faults and races that the default seeds must meet.
 const FAULTS: [&str; 37] = [
