@@ -310,6 +310,10 @@ pub struct Displaced {
     pub run_id: String,
     /// Whether its uploads are known to be aborted or completed, so that `visible` is all that it left.
     pub fenced: bool,
+    /// Whether some of it may lie over published parts: only the next publication can replace those, and until then the
+    /// entry stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over_published: bool,
     /// Objects that it left: key and ETag.
     pub visible: Vec<Left>,
 }

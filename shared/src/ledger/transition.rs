@@ -63,7 +63,10 @@ pub fn decide_claim(
     let mut next = pointer.cloned().unwrap_or_else(|| fresh(dataset, source));
     next.epoch += 1;
     if let Some(lost) = next.claim.replace(claim.clone()) {
-        displace(&mut next.displaced, Displaced { run_id: lost.run_id, fenced: false, visible: Vec::new() });
+        displace(
+            &mut next.displaced,
+            Displaced { run_id: lost.run_id, fenced: false, over_published: false, visible: Vec::new() },
+        );
     }
     ClaimDecision::Take(Box::new(next))
 }
@@ -110,11 +113,26 @@ fn displace(displaced: &mut Vec<Displaced>, entry: Displaced) {
 pub fn fenced(pointer: &Pointer, run_id: &str, visible: Vec<Left>) -> Pointer {
     let mut next = pointer.clone();
     next.epoch += 1;
-    displace(&mut next.displaced, Displaced { run_id: run_id.to_owned(), fenced: false, visible });
+    displace(
+        &mut next.displaced,
+        Displaced { run_id: run_id.to_owned(), fenced: false, over_published: false, visible },
+    );
     for entry in &mut next.displaced {
         if entry.run_id == run_id {
             entry.fenced = true;
         }
+    }
+    next
+}
+
+/// The pointer once `run_id`, which left `visible`, gives its claim back.
+pub fn released(pointer: &Pointer, run_id: &str, visible: Vec<Left>) -> Pointer {
+    let mut next = fenced(pointer, run_id, visible);
+    next.claim = None;
+    let parts: HashSet<&str> =
+        next.published.iter().flat_map(|published| &published.parts).map(String::as_str).collect();
+    for entry in &mut next.displaced {
+        entry.over_published |= entry.visible.iter().any(|left| parts.contains(left.key.as_str()));
     }
     next
 }
@@ -129,7 +147,10 @@ pub fn shown_by_failure(
 ) -> Pointer {
     let mut next = pointer.cloned().unwrap_or_else(|| fresh(dataset, source));
     next.epoch += 1;
-    displace(&mut next.displaced, Displaced { run_id: run_id.to_owned(), fenced: true, visible });
+    displace(
+        &mut next.displaced,
+        Displaced { run_id: run_id.to_owned(), fenced: true, over_published: false, visible },
+    );
     next
 }
 
@@ -141,7 +162,14 @@ pub fn published(pointer: &Pointer, outcome: &Outcome, before: Option<&Outcome>)
     next.claim = None;
     if let Some(before) = before {
         let visible = before.parts.iter().chain(&before.quarantine).map(Left::from).collect();
-        displace(&mut next.displaced, Displaced { run_id: before.run.run_id.clone(), fenced: true, visible });
+        displace(
+            &mut next.displaced,
+            Displaced { run_id: before.run.run_id.clone(), fenced: true, over_published: false, visible },
+        );
+    }
+    for entry in &mut next.displaced {
+        // Every part of the new run lies at its key by now.
+        entry.over_published = false;
     }
     next.published = Some(Published {
         claim: Claim::of(&outcome.run),
@@ -203,6 +231,9 @@ pub fn unpublished(pointer: &Pointer, before: &Outcome) -> Pointer {
     next.epoch += 1;
     next.published = None;
     let visible = before.parts.iter().chain(&before.quarantine).map(Left::from).collect();
-    displace(&mut next.displaced, Displaced { run_id: before.run.run_id.clone(), fenced: true, visible });
+    displace(
+        &mut next.displaced,
+        Displaced { run_id: before.run.run_id.clone(), fenced: true, over_published: false, visible },
+    );
     next
 }

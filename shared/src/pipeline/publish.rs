@@ -270,8 +270,7 @@ pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
             return Ok(());
         }
         let Fenced::Left(left) = fence(ctx, &run.dataset, &run.run_id).await? else { return Ok(()) };
-        let mut next = transition::fenced(&read.value, &run.run_id, left);
-        next.claim = None;
+        let next = transition::released(&read.value, &run.run_id, left);
         let hidden = transition::to_hide(&next, &run.run_id);
         // Before the swap, so that a crash in between leaves the claim, and redelivery does this again.
         delete_left(ctx, &hidden).await?;
@@ -290,15 +289,17 @@ pub(super) async fn retire(ctx: &Context, outcome: &Outcome) -> Result<()> {
         let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
         let Some(read) = read else { return Ok(()) };
         let published = read.value.published.as_ref().is_some_and(|published| published.claim.run_id == run.run_id);
-        if !published || read.value.claim.is_some() || read.value.displaced.is_empty() {
+        let mut to_retire = read.value.displaced.iter().filter(|displaced| !displaced.over_published).peekable();
+        if !published || read.value.claim.is_some() || to_retire.peek().is_none() {
             return Ok(());
         }
         // What is noted while this goes on, such as quarantine that a failed run shows, is for the next publication.
         let retired = match listed.take() {
             Some(retired) => retired,
             None => {
+                let entries: Vec<Displaced> = to_retire.cloned().collect();
                 delete_left(ctx, &transition::to_retire(&read.value, outcome)).await?;
-                read.value.displaced.clone()
+                entries
             }
         };
         if ctx.ledger.swap_pointer(Some(&read.etag), &transition::retired(&read.value, &retired)).await?.is_some() {

@@ -1,7 +1,7 @@
 //! Rows out of CSV and NDJSON: byte ranges in, typed batches out, with what could not be read told record by record.
 //!
-//! A blocking thread takes a slice's bytes as they come ([`fetch`]), unpacks them ([`inflate`]), tells records apart
-//! ([`csv`]) and turns fields into columns ([`column`]). What it holds is bounded: chunks on their way, one window of
+//! A blocking thread takes a slice's bytes as they come (`fetch`), unpacks them (`inflate`), tells records apart
+//! (`csv`) and turns fields into columns (`column`). What it holds is bounded: chunks on their way, one window of
 //! plain bytes, the batches that wait. The planner's part is [`head`], which looks at a file's beginning, and [`split`].
 
 mod column;

@@ -389,9 +389,7 @@ impl Finalizer {
     }
 
     fn released(&self) -> Pointer {
-        let mut next = transition::fenced(self.read(), &run(self.run).run_id, self.left.clone());
-        next.claim = None;
-        next
+        transition::released(self.read(), &run(self.run).run_id, self.left.clone())
     }
 
     fn make_again(&mut self, state: &mut State) {
