@@ -289,15 +289,15 @@ pub(super) async fn retire(ctx: &Context, outcome: &Outcome) -> Result<()> {
         let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
         let Some(read) = read else { return Ok(()) };
         let published = read.value.published.as_ref().is_some_and(|published| published.claim.run_id == run.run_id);
-        let mut to_retire = read.value.displaced.iter().filter(|displaced| !displaced.over_published).peekable();
-        if !published || read.value.claim.is_some() || to_retire.peek().is_none() {
+        let entries = read.value.displaced.iter().filter(|displaced| !displaced.over_published);
+        let entries: Vec<Displaced> = entries.cloned().collect();
+        if !published || read.value.claim.is_some() || entries.is_empty() {
             return Ok(());
         }
         // What is noted while this goes on, such as quarantine that a failed run shows, is for the next publication.
         let retired = match listed.take() {
             Some(retired) => retired,
             None => {
-                let entries: Vec<Displaced> = to_retire.cloned().collect();
                 delete_left(ctx, &transition::to_retire(&read.value, outcome)).await?;
                 entries
             }
