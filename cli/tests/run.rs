@@ -199,12 +199,9 @@ fn a_sink_among_the_sources_is_refused() {
 #[test]
 fn wrong_usage_exits_2() {
     let folder = trips(100);
-    let csv = "name = \"c\"\n[source]\nformat = \"csv\"\n[output]\nprefix = \"c/\"\n";
-    std::fs::write(folder.path().join("csv.toml"), csv).unwrap();
     for (arguments, told) in [
         (&["run"] as &[&str], "--dataset"),
         (&["run", "--dataset", "no-such.toml"], "no-such.toml"),
-        (&["run", "--dataset", "csv.toml", "trips"], "csv is not supported yet"),
         (&["run", "--dataset", "fhvhv.toml", "--intent", "everything"], "unknown intent"),
         (&["run", "--dataset", "fhvhv.toml", "--workers", "0", "trips"], "workers"),
         (&["run", "--dataset", "fhvhv.toml", "gopher://x/y"], "unknown scheme"),
