@@ -46,7 +46,7 @@ async fn a_dataset_file_that_is_wrong_is_told_by_name_and_the_other_datasets_go_
     let broken = "_rowmill/datasets/broken.toml";
     let sink = bench.ledger.sink();
     sink.put(broken, Bytes::from_static(b"name = \"broken\"\n[output\n")).await?;
-    bench.put("a.parquet", parquet(&trips(0, 10), 10)?).await?;
+    bench.put("a.parquet", parquet(&trips(0, 2_000), 2_000)?).await?;
     assert_eq!(bench.ingested("a.parquet").await?.status, Status::Complete);
     bench.said(r#""DatasetsRefused":1"#, r#""Dataset":"broken""#).await?;
     sink.delete(broken).await?;
