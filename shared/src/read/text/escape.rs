@@ -37,7 +37,7 @@ pub(super) fn unescape(text: &[u8], into: &mut Vec<u8>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The character of `XXXX` or `XXXX\uXXXX`, and what follows.
+/// The character of four hexadecimal digits, or of two such groups that form a surrogate pair, and what follows.
 fn unicode(text: &[u8]) -> Result<(char, &[u8]), Problem> {
     let (first, rest) = hex4(text)?;
     let (code, rest) = match first {
