@@ -1,5 +1,6 @@
 //! What the end-to-end tests share.
 
+pub mod archive;
 pub mod command;
 pub mod conformance;
 pub mod embedded;
@@ -9,3 +10,4 @@ pub mod months;
 pub mod random;
 pub mod stack;
 pub mod trips;
+pub mod yellow;

@@ -84,10 +84,15 @@ fn ended(seed: u64, dice: &Dice) -> Report {
     };
     let mut report = Report { seeds: 1, all: tally, ..Report::default() };
     for (name, count) in &state.counts {
-        report.faults.insert(name, Tally { injected: *count, ..tally });
+        report.faults.insert((*name).to_owned(), Tally { injected: *count, ..tally });
         report.all.injected += count;
     }
     for ((use_case, step), crashes) in &state.crashes {
+        let faults =
+            [("crash before", crashes.before), ("crash after", crashes.after), ("stale before", crashes.stale)];
+        for (fault, injected) in faults.into_iter().filter(|(_, injected)| *injected > 0) {
+            report.faults.insert(format!("{fault} {use_case}: {step}"), Tally { injected, ..tally });
+        }
         report.crashes.insert(format!("{use_case}: {step}"), *crashes);
     }
     report.failures.extend(state.broken.clone().map(|broken| Failed { seed, broken }));

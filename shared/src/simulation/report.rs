@@ -87,8 +87,8 @@ pub struct Report {
     pub seeds: u64,
     /// Over all seeds; `injected` is the sum over all faults.
     pub all: Tally,
-    /// By fault or race.
-    pub faults: BTreeMap<&'static str, Tally>,
+    /// By fault or race; crashes by side effect as well: `crash before finalize: put outcome`.
+    pub faults: BTreeMap<String, Tally>,
     /// By use case and side effect: `finalize: put outcome`.
     pub crashes: BTreeMap<String, Crashes>,
     /// The seeds that broke a promise, ascending.
@@ -101,7 +101,7 @@ impl Report {
         self.seeds += other.seeds;
         self.all.add(&other.all);
         for (name, tally) in &other.faults {
-            self.faults.entry(name).or_default().add(tally);
+            self.faults.entry(name.clone()).or_default().add(tally);
         }
         for (name, crashes) in other.crashes {
             let sum = self.crashes.entry(name).or_default();

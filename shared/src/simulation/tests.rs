@@ -107,7 +107,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn tell(report: &Report) {
-    for (name, tally) in &report.faults {
+    let by_side_effect = |name: &&String| name.contains(": ");
+    for (name, tally) in report.faults.iter().filter(|(name, _)| !by_side_effect(name)) {
         println!("{:>9} {name}", tally.injected);
     }
     println!("side effects: done, crashed before, crashed after, stale");

@@ -10,6 +10,7 @@ pub mod kill;
 pub mod proxy;
 pub mod reader;
 pub mod report;
+pub mod simulated;
 pub mod site;
 pub mod wire;
 

@@ -83,7 +83,7 @@ impl Bench {
         self.ended(&run.run_id).await
     }
 
-    async fn object(&self, key: &str) -> Result<Bytes> {
+    pub async fn object(&self, key: &str) -> Result<Bytes> {
         let object = self.s3.get_object().bucket(self.stack.output("SinkBucket")?).key(key).send().await?;
         Ok(object.body.collect().await?.into_bytes())
     }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use rowmill::dataset::Dataset;
 use rowmill::ledger::Status;
 use rowmill::ledger::identity::Purpose;
 use rowmill_tests::trips::{Row, Trip, parquet, trips};
@@ -39,6 +40,42 @@ async fn a_file_under_a_key_with_a_space_and_a_plus_comes_out_row_by_row() -> Re
     bench.put("small.parquet", parquet(&trips[..500], 500)?).await?;
     bench.ingested("small.parquet").await?;
     println!("event to outcome, warm, 1 slice: {} ms", started.elapsed().as_millis());
+    bench.quiet().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_any_kind_stay_apart_and_inside_the_datasets_folder() -> Result<()> {
+    let mut bench = Bench::new("kinds", 1_000).await?;
+    let text = bench.dataset.text.replace("**.parquet", "**");
+    bench.dataset = Dataset::parse(&text, "test.toml")?;
+    bench.ledger.apply(&bench.dataset).await?;
+    let longest = 1_024 - bench.key("").len();
+    let names = [
+        "../up.parquet".to_owned(),
+        "a/../../../b.parquet".to_owned(),
+        "./here.parquet".to_owned(),
+        "_rowmill/open/x".to_owned(),
+        "%2E%2E/%00.parquet".to_owned(),
+        "line\nfeed.parquet".to_owned(),
+        "\u{202e}é😀 \u{301}.parquet".to_owned(),
+        "?versionId=1&x=<y>#z;\"'\\.parquet".to_owned(),
+        "é/".repeat(longest / 3) + "x",
+        "x".repeat(longest),
+    ];
+    for (number, name) in names.iter().enumerate() {
+        bench.put(name, parquet(&trips(0, 100 + i64::try_from(number)?), 1_000)?).await?;
+    }
+    let mut named = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        let outcome = bench.ingested(name).await?;
+        assert_eq!(outcome.status, Status::Complete, "{name:?}: {:?}", outcome.error);
+        assert_eq!(bench.rows(&outcome.parts).await?, expected(&trips(0, 100 + i64::try_from(number)?)), "{name:?}");
+        named.extend(outcome.parts.into_iter().map(|part| part.key));
+    }
+    named.sort();
+    named.dedup();
+    assert_eq!((named.len(), bench.keys("kinds/").await?), (names.len(), named.clone()));
+    assert!(named.iter().all(|key| key.len() <= 1_024), "{named:#?}");
     bench.quiet().await
 }
 

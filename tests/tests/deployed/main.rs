@@ -3,5 +3,6 @@
 mod bench;
 mod failures;
 mod flow;
+mod formats;
 mod operations;
 mod storage;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use rowmill_tests::faults::report::Report;
-use rowmill_tests::faults::{burst, cases, embedded, kill, stack, wire};
+use rowmill_tests::faults::{burst, cases, embedded, kill, simulated, stack, wire};
 use rowmill_tests::stack::Stack;
 
 /// Injects faults into a deployed stack of its own and into the embedded run, and counts rows lost, doubled and seen
@@ -27,6 +27,9 @@ struct Arguments {
     /// Files of the burst.
     #[arg(long, default_value_t = 1_000)]
     burst_files: usize,
+    /// Seeds of the simulation.
+    #[arg(long, default_value_t = 20_000)]
+    seeds: u64,
     /// Embedded runs to kill, three times each.
     #[arg(long, default_value_t = 10)]
     rounds: u32,
@@ -34,6 +37,8 @@ struct Arguments {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Group {
+    /// The protocol over a sink and queues in memory, under every fault and race; needs nothing.
+    Simulated,
     /// SIGKILL of the embedded run; needs no Python.
     Embedded,
     /// Functions that crash, hang or fail around each side effect.
@@ -48,7 +53,7 @@ enum Group {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut report = Report::default();
-    for group in [Group::Embedded, Group::Kill, Group::Wire, Group::Burst] {
+    for group in [Group::Simulated, Group::Embedded, Group::Kill, Group::Wire, Group::Burst] {
         if !arguments.only.is_empty() && !arguments.only.contains(&group) {
             continue;
         }
@@ -76,6 +81,7 @@ async fn main() -> ExitCode {
 
 async fn run(group: Group, arguments: &Arguments) -> Result<Report> {
     match group {
+        Group::Simulated => Ok(simulated::simulated(0..arguments.seeds)),
         Group::Embedded => embedded::embedded(arguments.rounds),
         Group::Kill => kill::kill(deployed()?, &if arguments.few { cases::few() } else { cases::all() }).await,
         Group::Wire => wire::wire(deployed()?, &if arguments.few { wire::few() } else { wire::all() }).await,

@@ -8,7 +8,7 @@ use rowmill_tests::fhvhv::Layout;
 use serde_json::json;
 
 use crate::args::Args;
-use crate::cases::file;
+use crate::cases::{Task, file};
 use crate::jobs::Job;
 use crate::report::median;
 use crate::{once, warm};
@@ -35,7 +35,7 @@ pub fn run(rowmill: &Job, work: &Path, most: u64, args: &Args) -> Result<()> {
         let mut before = None;
         for round in 0..args.rounds {
             eprintln!("{rows} rows, round {} of {}", round + 1, args.rounds);
-            let (cost, content) = once(rowmill, &source, work, before.as_ref())?;
+            let (cost, content) = once(rowmill, Task::Trips, &source, work, before.as_ref())?;
             costs.push(cost);
             before = Some(content);
         }

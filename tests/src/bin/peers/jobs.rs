@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-/// The job's dataset file, for Rowmill.
-const DATASET: &str = include_str!("rowmill.toml");
+use crate::cases::Task;
+
 /// What marks a virtual environment as complete.
 const READY: &str = "ready";
 
@@ -57,47 +57,58 @@ impl Peer {
     }
 }
 
-/// A program that does the job: the arguments that follow are the source and the folder for the output.
+/// A program that does the job.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// As the report names it.
     pub name: &'static str,
-    /// Program and leading arguments.
-    command: Vec<OsString>,
-    /// Whether it is Rowmill, whose arguments come in another order.
-    is_rowmill: bool,
+    program: Program,
+}
+
+#[derive(Debug, Clone)]
+enum Program {
+    Rowmill(PathBuf),
+    /// A Python that has the peer.
+    Python(PathBuf),
 }
 
 impl Job {
-    /// The whole command.
-    pub fn command(&self, source: &Path, output: &Path) -> Vec<OsString> {
-        let mut command = self.command.clone();
-        if self.is_rowmill {
-            command.extend(["--sink".into(), output.into(), source.into()]);
-        } else {
-            command.extend([source.into(), output.into()]);
+    /// The whole command; `None` where nobody wrote this task for the peer.
+    pub fn command(&self, task: Task, source: &Path, output: &Path) -> Option<Vec<OsString>> {
+        let folder = scripts().join("jobs").join(task.name());
+        match &self.program {
+            Program::Rowmill(program) => {
+                let mut command = vec![program.into(), "run".into(), "--json".into()];
+                command.extend(["--dataset".into(), folder.join("rowmill.toml").into()]);
+                command.extend(["--sink".into(), output.into(), source.into()]);
+                Some(command)
+            }
+            Program::Python(python) => {
+                let script = folder.join(format!("{}_job.py", self.name));
+                script.exists().then(|| vec![python.into(), script.into(), source.into(), output.into()])
+            }
         }
-        command
     }
 
     /// The folder below `output` that holds what the job wrote.
     pub fn written(&self, output: &Path) -> PathBuf {
-        // Rowmill's sink also holds the ledger and the quarantine.
-        if self.is_rowmill { output.join("out") } else { output.to_path_buf() }
+        match self.program {
+            // The sink also holds the ledger and the quarantine.
+            Program::Rowmill(_) => output.join("out"),
+            Program::Python(_) => output.to_path_buf(),
+        }
     }
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/peers")
 }
 
 /// Rowmill as a job; cargo builds the program unless one is named.
 pub fn rowmill(program: Option<&Path>, work: &Path) -> Result<Job> {
-    let program = match program {
-        Some(program) => program.to_path_buf(),
-        None => built()?,
-    };
     fs::create_dir_all(work)?;
-    let dataset = work.join("rowmill.toml");
-    fs::write(&dataset, DATASET)?;
-    let command = vec![program.into(), "run".into(), "--json".into(), "--dataset".into(), dataset.into()];
-    Ok(Job { name: "rowmill", command, is_rowmill: true })
+    let program = program.map_or_else(built, |program| Ok(program.to_path_buf()))?;
+    Ok(Job { name: "rowmill", program: Program::Rowmill(program) })
 }
 
 fn built() -> Result<PathBuf> {
@@ -119,23 +130,19 @@ fn built() -> Result<PathBuf> {
 
 /// The peers that can run here, and why the others cannot.
 pub fn peers(wanted: &[Peer], python: &Path, work: &Path) -> (Vec<Job>, BTreeMap<&'static str, String>) {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/peers");
     let mut environments: BTreeMap<&str, Result<PathBuf, String>> = BTreeMap::new();
     let (mut jobs, mut missing) = (Vec::new(), BTreeMap::new());
     for &peer in wanted {
         let requirements = peer.requirements();
         let environment = environments.entry(requirements).or_insert_with(|| {
-            environment(python, &scripts.join(requirements), work).map_err(|error| format!("{error:#}"))
+            environment(python, &scripts().join(requirements), work).map_err(|error| format!("{error:#}"))
         });
         let found = environment.clone().and_then(|python| match imports(&python, peer) {
             true => Ok(python),
             false => Err(format!("{} cannot import {}", python.display(), peer.name())),
         });
         match found {
-            Ok(python) => {
-                let script = scripts.join("jobs").join(format!("{}_job.py", peer.name()));
-                jobs.push(Job { name: peer.name(), command: vec![python.into(), script.into()], is_rowmill: false });
-            }
+            Ok(python) => jobs.push(Job { name: peer.name(), program: Program::Python(python) }),
             Err(why) => drop(missing.insert(peer.name(), why)),
         }
     }

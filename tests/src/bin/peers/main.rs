@@ -3,8 +3,8 @@
 //! `cargo run --release -p rowmill-tests --bin peers -- --rows N --rounds R [--json] [--case NAME] [--peer NAME]`
 //!
 //! It makes its data, installs the peers, runs each program on the same file in turn (A B C, A B C, …), measures whole
-//! processes, and checks that all wrote the same rows. The job is in `jobs/job.py` and `rowmill.toml`. `--growth` shows
-//! how Rowmill's cost grows with the file, `--functions` what its functions weigh and how fast they start.
+//! processes, and checks that all wrote the same rows. What is done is in `jobs/`, in each peer's own idiom. `--growth`
+//! shows how Rowmill's cost grows with the file, `--functions` what its functions weigh and how fast they start.
 
 mod args;
 mod cases;
@@ -25,7 +25,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use args::Args;
-use cases::Case;
+use cases::{Case, Task};
 use digest::Content;
 use jobs::{Job, Peer};
 use measure::Cost;
@@ -108,12 +108,12 @@ fn measure_case(case: Case, file: &Path, jobs: &[Job], work: &Path, args: &Args)
     let mut failed = BTreeMap::new();
     warm(file)?;
     for round in 0..args.rounds {
-        for job in jobs {
+        for job in jobs.iter().filter(|job| job.command(case.task(), file, work).is_some()) {
             if failed.contains_key(job.name) {
                 continue;
             }
             eprintln!("{}, round {} of {}: {}", case.name(), round + 1, args.rounds, job.name);
-            match once(job, file, work, contents.get(job.name)) {
+            match once(job, case.task(), file, work, contents.get(job.name)) {
                 Ok((cost, content)) => {
                     costs.entry(job.name).or_default().push(cost);
                     contents.entry(job.name).or_insert(content);
@@ -135,13 +135,14 @@ fn measure_case(case: Case, file: &Path, jobs: &[Job], work: &Path, args: &Args)
 }
 
 /// One run. What it wrote is read whole once; later runs must have written as many rows in as many bytes.
-fn once(job: &Job, file: &Path, work: &Path, before: Option<&Content>) -> Result<(Cost, Content)> {
+fn once(job: &Job, task: Task, file: &Path, work: &Path, before: Option<&Content>) -> Result<(Cost, Content)> {
     let output = work.join("output");
     if output.exists() {
         fs::remove_dir_all(&output)?;
     }
     fs::create_dir_all(&output)?;
-    let cost = measure::measure(&job.command(file, &output), &work.join(format!("{}.log", job.name)))?;
+    let command = job.command(task, file, &output).context("nobody wrote this task for it")?;
+    let cost = measure::measure(&command, &work.join(format!("{}.log", job.name)))?;
     let written = job.written(&output);
     let content = match before {
         None => digest::content(&written)?,
