@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use rowmill_tests::fhvhv::{self, Layout, VERSION};
-use rowmill_tests::{archive, yellow};
+use rowmill_tests::{events, yellow};
 
 /// An hour of the real archive below `ROWMILL_CORPUS`, and how often the case repeats it.
 const HOUR: &str = "gharchive/2015-01-01-15.json.gz";
@@ -92,17 +92,17 @@ impl Case {
                     Ok(sink)
                 });
             }
-            Self::Ndjson => return events(folder, rows),
+            Self::Ndjson => return archive(folder, rows),
         };
         file(folder, self.name(), layout, rows)
     }
 }
 
 /// The archive of [`Case::Ndjson`].
-fn events(folder: &Path, rows: u64) -> Result<PathBuf> {
+fn archive(folder: &Path, rows: u64) -> Result<PathBuf> {
     let Some(corpus) = env::var_os("ROWMILL_CORPUS") else {
         return made(folder.join(format!("ndjson-{rows}-v{VERSION}.json.gz")), |mut sink| {
-            archive::write(rows.div_ceil(TRIPS_PER_EVENT), &mut sink)?;
+            events::write(rows.div_ceil(TRIPS_PER_EVENT), &mut sink)?;
             Ok(sink)
         });
     };
