@@ -187,8 +187,8 @@ fn archived(uri: &str) -> Result<(Root, Archive), String> {
         );
     }
     let (origin, template) = split_web(uri);
-    let archive = Archive::parse(template)?;
     let bucket = Origin::parse(origin)?.to_string();
+    let archive = Archive::parse(template)?;
     Ok((Root { bucket, prefix: archive.folder() }, archive))
 }
 

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::Result;
 use crate::clock::Clock;
 use crate::dataset::Dataset;
 use crate::ledger::{Ledger, Run};
 use crate::queue::Queue;
 use crate::storage::web::is_web;
 use crate::storage::{Storage, Stores};
+use crate::{Error, Result};
 
 /// The bounds of a deployment. Every one has a default that suits fhvhv on 2 GiB functions.
 #[derive(Debug, Clone)]
@@ -124,6 +125,14 @@ impl Context {
     /// ends it.
     pub fn left_ms(&self) -> Option<i64> {
         self.deadline_ms.map(|deadline_ms| deadline_ms - self.now_ms() - self.limits.deadline_margin_ms)
+    }
+
+    /// Does `work` unless the margin before the deadline comes first: then it is dropped wherever it is.
+    pub async fn before_deadline<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(left_ms) = self.left_ms() else { return work.await };
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        let margin_ms = u64::try_from(self.limits.deadline_margin_ms).unwrap_or(0);
+        tokio::time::timeout(left, work).await.unwrap_or(Err(Error::Deadline(margin_ms)))
     }
 
     /// The time, milliseconds since 1970-01-01 UTC.

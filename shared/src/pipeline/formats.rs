@@ -21,7 +21,7 @@ pub struct Formats;
 #[async_trait]
 impl Convert for Formats {
     async fn plan(&self, ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<Plan> {
-        make_plan(ctx, run, earlier).await
+        ctx.before_deadline(make_plan(ctx, run, earlier)).await
     }
 
     async fn clean(&self, ctx: &Context, plan: &Plan, index: u32, attempt: &str) -> Result<SliceDone> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use parquet::basic::{Compression as Codec, ZstdLevel};
@@ -39,15 +39,7 @@ pub(super) async fn clean_slice(ctx: &Context, plan: &Plan, index: u32, attempt:
         work.run().await?;
         work.finish().await
     };
-    let cleaned = match ctx.left_ms() {
-        None => cleaning.await,
-        Some(left_ms) => {
-            let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-            let stopped = || Error::Deadline(u64::try_from(ctx.limits.deadline_margin_ms).unwrap_or(0));
-            tokio::time::timeout(left, cleaning).await.unwrap_or_else(|_| Err(stopped()))
-        }
-    };
-    match cleaned {
+    match ctx.before_deadline(cleaning).await {
         Ok(mut done) => {
             done.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             Ok(done)

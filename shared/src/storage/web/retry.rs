@@ -14,6 +14,8 @@ pub struct WebOptions {
     pub answer: Duration,
     /// Until the next bytes of a body come.
     pub idle: Duration,
+    /// Until a range's body is there. What came by then is kept, and the rest asked for anew: no server drips for ever.
+    pub body: Duration,
     /// Requests in a row that bring no byte further, before the read fails.
     pub attempts: u32,
     /// The wait before the second request; it doubles with each further one.
@@ -28,6 +30,7 @@ impl Default for WebOptions {
             connect: Duration::from_secs(10),
             answer: Duration::from_secs(20),
             idle: Duration::from_secs(20),
+            body: Duration::from_secs(60),
             attempts: 6,
             first_delay: Duration::from_millis(200),
             max_delay: Duration::from_secs(10),

@@ -22,7 +22,7 @@ use crate::storage::{
 /// The largest file that is read, bytes.
 const MAX_FILE_BYTES: u64 = 64 << 30;
 /// Requests of one ranged read, however much each of them brought.
-const MAX_REQUESTS: u32 = 200;
+const MAX_REQUESTS: u32 = 100;
 
 /// One server, as far as one dataset may read from it.
 #[derive(Debug)]
@@ -166,11 +166,16 @@ impl WebStorage {
         }
         let mut left = found.end - found.start;
         let mut body = response.into_body();
-        while let Some(bytes) = self.client.next(&mut body).await? {
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            left = left.checked_sub(length).ok_or_else(|| Failed::passing("it sent more bytes than it said"))?;
-            taken.extend_from_slice(&bytes);
-        }
+        let reading = async {
+            while let Some(bytes) = self.client.next(&mut body).await? {
+                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                left = left.checked_sub(length).ok_or_else(|| Failed::passing("it sent more bytes than it said"))?;
+                taken.extend_from_slice(&bytes);
+            }
+            Ok(())
+        };
+        let late = || Failed::passing(format!("its body was not there within {:?}", self.client.options.body));
+        tokio::time::timeout(self.client.options.body, reading).await.unwrap_or_else(|_| Err(late()))?;
         if left > 0 {
             Err(Failed::passing(format!("its body ended {left} bytes early")).into())
         } else {

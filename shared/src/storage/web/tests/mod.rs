@@ -20,6 +20,7 @@ fn patience() -> WebOptions {
         connect: Duration::from_secs(2),
         answer: Duration::from_millis(300),
         idle: Duration::from_millis(300),
+        body: Duration::from_secs(2),
         attempts: 4,
         first_delay: Duration::from_millis(1),
         max_delay: Duration::from_millis(20),
