@@ -61,6 +61,13 @@ async fn backfill(stack: &Stack, name: &str, dataset: &Dataset, told_to: bool) -
     if dataset.source_root().is_none() {
         return Ok(Exit::Done);
     }
+    if dataset.archive().is_some() {
+        render::print(&format!(
+            "to ingest some days:\n  rowmill trigger \"\" --stack {name} --dataset {} --from DATE --to DATE\n",
+            dataset.spec.name
+        ));
+        return Ok(Exit::Done);
+    }
     let command = format!("rowmill trigger \"\" --stack {name} --dataset {}", dataset.spec.name);
     if !told_to && !agreed()? {
         render::print(&format!("to ingest what lies there already:\n  {command}\n"));

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use jiff::civil::Date;
 use rowmill::dataset::duration;
-use rowmill::event::{Intent, Request};
+use rowmill::event::{Intent, Request, date};
 
 use crate::fault::Fault;
 
@@ -78,7 +79,7 @@ pub struct RunArgs {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
-    /// Files, folders, globs or s3:// URIs, taken whatever the dataset's `uri` and `pattern` say [default: list `uri`]
+    /// Files, folders, globs, s3:// URIs, or https:// URLs of hosts that the dataset names, taken whatever the dataset's `uri` and `pattern` say [default: list `uri`]
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<String>,
 }
@@ -92,6 +93,12 @@ pub struct AskArgs {
     /// Only sources modified so recently, such as 7d
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub modified_within: Option<Duration>,
+    /// An archive's first day, such as 2015-01-01
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    pub from: Option<Date>,
+    /// An archive's last day: it is included, with all its hours
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    pub to: Option<Date>,
     /// At most so many sources
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
@@ -108,6 +115,8 @@ impl AskArgs {
             dataset,
             pattern: self.pattern.clone(),
             modified_within: self.modified_within,
+            from: self.from,
+            to: self.to,
             limit: self.limit,
             dry_run: self.dry_run,
             ..Request::default()
@@ -228,6 +237,8 @@ pub enum StatusArg {
     Failed,
     /// A newer version or a later request took its place.
     Superseded,
+    /// A web server had no such file.
+    Missing,
 }
 
 /// `rowmill show`
@@ -286,6 +297,10 @@ pub fn intent(word: &str) -> Result<Intent, Fault> {
             "unknown intent `{word}`: it is \"\" or incremental, reprocess, test_subset, prune, or on a stack heal"
         ))
     })
+}
+
+fn parse_date(text: &str) -> Result<Date, String> {
+    date(text).ok_or_else(|| "write year, month and day, such as 2015-01-31".to_owned())
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

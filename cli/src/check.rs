@@ -54,10 +54,16 @@ struct Planned {
 pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
     let dataset = read_dataset(&args.dataset)?;
     let stores = Arc::new(AnyStores::default());
-    let names = named(stores.as_ref(), &args.sources, None, dataset.spec.source.format.extensions()).await?;
+    let names =
+        named(stores.as_ref(), dataset.web_rules(), &args.sources, None, dataset.spec.source.format.extensions())
+            .await?;
     let mut sources = Vec::new();
     for source in names.sources {
         sources.push(match source {
+            Named::Missing(place) => {
+                let problem = format!("{}: the server has no such file", place.uri());
+                Planned::failed(place.uri(), 0, problem)
+            }
             Named::Unfound { uri, problem } => {
                 let problem = format!("{uri}: {problem}");
                 Planned::failed(uri, 0, problem)
@@ -102,7 +108,7 @@ impl Planned {
 
 /// Plans a source: from its footer; a text from its beginning, and from where its records end if it is split.
 async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) -> rowmill::Result<Planned> {
-    let storage = stores.open(&source.bucket).await?;
+    let storage = stores.open_source(&source.bucket, dataset.web_rules()).await?;
     let file = SourceFile { storage, key: source.key.clone(), version: source.version.clone(), size: source.size };
     let limit = Limits::default().plan_slices;
     let output = &dataset.spec.output;
@@ -166,6 +172,7 @@ fn planned(
 
 fn text(dataset: &Dataset, checked: &Checked) -> String {
     let mut text = format!("{}: dataset {} is valid\n", dataset.origin, checked.dataset);
+    text.push_str(&by_date(dataset));
     if checked.sources.is_empty() {
         return text;
     }
@@ -194,6 +201,7 @@ fn text(dataset: &Dataset, checked: &Checked) -> String {
         ]);
     }
     text.push_str(&format!("\n{}", table.text("")));
+    text.push_str(&handling(dataset, &checked.sources));
     text.push_str(&schemas(&checked.sources));
     let totals = &checked.totals;
     text.push_str(&format!(
@@ -204,6 +212,42 @@ fn text(dataset: &Dataset, checked: &Checked) -> String {
         totals.slice_seconds,
         assumptions()
     ));
+    text
+}
+
+/// How an archive's files are named: a day's worth.
+fn by_date(dataset: &Dataset) -> String {
+    let (Some(archive), Some((bucket, _))) = (dataset.archive(), dataset.source_root()) else { return String::new() };
+    let day = jiff::civil::date(2015, 1, 1);
+    let Ok(keys) = archive.keys(day, day) else { return String::new() };
+    match keys.as_slice() {
+        [only] => format!("--from {day} --to {day} is {bucket}/{only}\n"),
+        [first, .., last] => {
+            format!("--from {day} --to {day} is {} files, {bucket}/{first} to {bucket}/{last}\n", keys.len())
+        }
+        [] => String::new(),
+    }
+}
+
+/// Which sources a stack cleans in the invocation that plans them.
+fn handling(dataset: &Dataset, sources: &[Planned]) -> String {
+    let threshold = dataset.spec.source.small_bytes;
+    let planned = || sources.iter().filter(|planned| planned.error.is_none());
+    let whole = planned().filter(|planned| planned.slices < 2 || planned.size < threshold).count();
+    let fanned: Vec<_> = planned().filter(|planned| planned.slices >= 2 && planned.size >= threshold).collect();
+    let mut text = String::new();
+    if whole > 0 {
+        let what = plural(whole, "source");
+        text.push_str(&format!(
+            "\non a stack, {what} of one slice or below source.small_bytes ({}): one invocation each\n",
+            bytes(threshold)
+        ));
+    }
+    if !fanned.is_empty() {
+        let slices = fanned.iter().map(|planned| planned.slices).sum();
+        let what = plural(fanned.len(), "larger source");
+        text.push_str(&format!("on a stack, {what}: an invocation for each of {}\n", plural(slices, "slice")));
+    }
     text
 }
 

@@ -45,7 +45,7 @@ impl Engine {
     pub fn new(sink: &Sink, stores: Arc<dyn Stores>, workers: Option<u16>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let workers = workers.map_or(cores, usize::from);
-        let limits = Limits { threads: (cores / workers).max(1), ..Limits::default() };
+        let limits = Limits { threads: (cores / workers).max(1), small_whole: false, ..Limits::default() };
         let clock = Arc::new(SystemClock);
         // The worker loop counts receives itself, and gives a message up in the open.
         let queue = |name| Arc::new(MemoryQueue::new(name, clock.clone(), VISIBILITY, u32::MAX));

@@ -47,6 +47,7 @@ impl Known {
             Some(Status::Complete) => StatusArg::Complete,
             Some(Status::Failed) => StatusArg::Failed,
             Some(Status::Superseded) => StatusArg::Superseded,
+            Some(Status::Missing) => StatusArg::Missing,
         }
     }
 
@@ -66,6 +67,7 @@ pub fn word(status: StatusArg) -> &'static str {
         StatusArg::Complete => "complete",
         StatusArg::Failed => "failed",
         StatusArg::Superseded => "superseded",
+        StatusArg::Missing => "missing",
     }
 }
 

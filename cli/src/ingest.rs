@@ -6,12 +6,15 @@ use rowmill::dataset::Dataset;
 use rowmill::event::{Intent, Request};
 use rowmill::ledger::identity::same_version;
 use rowmill::ledger::{Purpose, Run, Source};
-use rowmill::pipeline::Context;
 use rowmill::pipeline::message::Message;
 use rowmill::pipeline::open::{Eagerness, Opened, Skip, is_published, open, open_incremental, source_of};
+use rowmill::pipeline::{Context, archive};
+
+use rowmill::storage::web::is_web;
 
 use crate::engine::{Drained, Engine};
 use crate::fault::Fault;
+use crate::location::Location;
 use crate::report::{Report, RunReport, Status};
 use crate::sources::Named;
 
@@ -60,6 +63,7 @@ impl<'a> Ingest<'a> {
                 self.lines.push(Line::Told(Box::new(report)));
                 return Ok(());
             }
+            Named::Missing(place) => return self.note_missing(&place).await,
             Named::Found(source) => source,
         };
         if self.taken == self.limit {
@@ -75,6 +79,18 @@ impl<'a> Ingest<'a> {
         }
         self.taken += 1;
         self.start(source).await
+    }
+
+    /// Has it recorded that a web server has no such file.
+    async fn note_missing(&mut self, place: &Location) -> Result<(), Fault> {
+        let run = archive::missing_run(self.dataset, &place.bucket, &place.key);
+        if self.asked.dry_run || self.asked.intent == Intent::TestSubset {
+            self.lines.push(Line::Told(Box::new(RunReport::bare(&run, Status::Missing, None))));
+            return Ok(());
+        }
+        archive::note_missing(self.ctx, self.dataset, &run).await?;
+        self.lines.push(Line::Running(Box::new(run)));
+        Ok(())
     }
 
     /// Sends the source's unfinished runs again. True where one of them is what was asked for.
@@ -129,14 +145,14 @@ impl<'a> Ingest<'a> {
 
     async fn start(&mut self, source: Source) -> Result<(), Fault> {
         let (ctx, dataset) = (self.ctx, self.dataset);
-        // A listing tells no version id; a look-up does.
-        let storage = ctx.stores.open(&source.bucket).await?;
-        let Some(meta) = storage.head(&source.key).await? else {
-            let report = RunReport::unfound(dataset, source.uri(), "gone since it was listed".to_owned());
-            self.lines.push(Line::Told(Box::new(report)));
-            return Ok(());
+        let source = match self.newest(source).await? {
+            Ok(source) => source,
+            Err(gone) => {
+                let report = RunReport::unfound(dataset, gone.uri(), "gone since it was listed".to_owned());
+                self.lines.push(Line::Told(Box::new(report)));
+                return Ok(());
+            }
         };
-        let source = source_of(&source.bucket, meta);
         let run = |purpose, generation: &str| {
             Run::new(&dataset.spec.name, &dataset.hash, purpose, generation, source.clone())
         };
@@ -167,6 +183,19 @@ impl<'a> Ingest<'a> {
             Opened::Skipped { run, .. } => Line::Told(Box::new(RunReport::bare(&run, Status::Skipped, None))),
         });
         Ok(())
+    }
+
+    /// The source as it is now, or what is gone. A listing tells no version id, a look-up does; files of web servers were
+    /// looked up one by one.
+    async fn newest(&self, source: Source) -> Result<Result<Source, Source>, Fault> {
+        if is_web(&source.bucket) {
+            return Ok(Ok(source));
+        }
+        let storage = self.ctx.stores.open(&source.bucket).await?;
+        Ok(match storage.head(&source.key).await? {
+            Some(meta) => Ok(source_of(&source.bucket, meta)),
+            None => Err(source),
+        })
     }
 
     /// Takes in a run that was opened elsewhere.

@@ -2,15 +2,17 @@
 
 use std::path::{Component, Path};
 
+use rowmill::dataset::web_file;
+
 use crate::fault::Fault;
 
 /// The bucket of the machine's own files.
 pub const MACHINE: &str = "file://";
 
-/// One place: a bucket (`s3://name`, or `file://` for this machine) and a key without a leading slash.
+/// One place: a bucket (`s3://name`, `https://host`, or `file://` for this machine) and a key without a leading slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// `s3://name` or `file://`.
+    /// `s3://name`, `https://host` or `file://`.
     pub bucket: String,
     /// Decoded. On this machine: the absolute path without its first slash.
     pub key: String,
@@ -27,15 +29,23 @@ impl Location {
                 }
                 Ok(Self { bucket: format!("s3://{name}"), key: key.to_owned() })
             }
+            Some(("https" | "http", _)) => Self::web(text),
             Some(("file", path)) => match path.strip_prefix("localhost").unwrap_or(path) {
                 path if path.starts_with('/') => Self::local(path),
                 _ => Err(Fault::usage(format!("{text}: a file URI names no host: write file:///folder/name"))),
             },
-            Some((scheme, _)) if is_scheme(scheme) => {
-                Err(Fault::usage(format!("{text}: unknown scheme `{scheme}`: write a path, file:// or s3://")))
-            }
+            Some((scheme, _)) if is_scheme(scheme) => Err(Fault::usage(format!(
+                "{text}: unknown scheme `{scheme}`: write a path, file://, s3:// or https://"
+            ))),
             _ => Self::local(text),
         }
+    }
+
+    /// A file of a web server. Its path is taken as it is sent, percent-encoded.
+    fn web(text: &str) -> Result<Self, Fault> {
+        let wrong = |problem: String| Fault::usage(format!("{text}: {problem}"));
+        let (bucket, key) = web_file(text).map_err(wrong)?;
+        Ok(Self { bucket, key })
     }
 
     /// A path of this machine. `.` and `..` are resolved by their names; a slash at the end stays.

@@ -145,7 +145,7 @@ async fn failed_runs(ledger: &Ledger, named: &[String]) -> Result<Vec<Run>, Faul
         for id in named {
             let known = history::read(ledger, history::find(ledger, id).await?).await?;
             match known.outcome {
-                Some(outcome) if outcome.status == Status::Failed => failed.push(outcome.run),
+                Some(outcome) if matches!(outcome.status, Status::Failed | Status::Missing) => failed.push(outcome.run),
                 Some(_) => return Err(Fault::usage(format!("run {id}: it has not failed: use `reprocess`"))),
                 None => return Err(Fault::usage(format!("run {id}: it has not ended"))),
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rowmill::dataset::{Dataset, overlap};
 use rowmill::event::{Intent, Request};
-use rowmill::pipeline::{Context, request};
+use rowmill::pipeline::{Context, archive, request};
 
 use crate::args::{RunArgs, intent};
 use crate::engine::Engine;
@@ -94,14 +94,26 @@ async fn wanted(
             )));
         }
         overlap(&[dataset], &sink.uri())?;
+        if dataset.archive().is_some() {
+            let looked = archive::look_all_up(ctx, dataset, asked).await?;
+            return Ok(looked.into_iter().map(Named::from).collect());
+        }
         let listed = request::listed(ctx, dataset, asked).await?;
         return Ok(listed.into_iter().map(Named::Found).collect());
     }
-    let names =
-        named(ctx.stores.as_ref(), arguments, asked.pattern.as_deref(), dataset.spec.source.format.extensions())
-            .await?;
+    let names = named(
+        ctx.stores.as_ref(),
+        dataset.web_rules(),
+        arguments,
+        asked.pattern.as_deref(),
+        dataset.spec.source.format.extensions(),
+    )
+    .await?;
     for folder in &names.folders {
         sink.refuse_folder(folder)?;
+    }
+    if asked.from.is_some() || asked.to.is_some() {
+        return Err(Fault::usage("--from and --to are for an archive's files: name dates or sources, not both"));
     }
     let now_ms = ctx.now_ms();
     let oldest_ms = asked.modified_within.map(|window| now_ms - i64::try_from(window.as_millis()).unwrap_or(i64::MAX));

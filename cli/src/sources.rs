@@ -2,7 +2,9 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 use rowmill::ledger::Source;
+use rowmill::pipeline::archive::Looked;
 use rowmill::pipeline::open::source_of;
+use rowmill::storage::web::{WebRules, is_web};
 use rowmill::storage::{Storage, StorageError, Stores, list_all};
 
 use crate::fault::Fault;
@@ -13,6 +15,8 @@ use crate::location::Location;
 pub enum Named {
     /// An object.
     Found(Source),
+    /// A web server has no such file.
+    Missing(Location),
     /// Nothing, or nothing that can be looked up.
     Unfound {
         /// Where it was looked for.
@@ -20,6 +24,16 @@ pub enum Named {
         /// Why it was not found, and what to do.
         problem: String,
     },
+}
+
+impl From<Looked> for Named {
+    fn from(looked: Looked) -> Self {
+        match looked {
+            Looked::Found(source) => Self::Found(source),
+            Looked::Missing(run) => Self::Missing(Location { bucket: run.source.bucket, key: run.source.key }),
+            Looked::Unknown { uri, problem } => Self::Unfound { uri, problem },
+        }
+    }
 }
 
 /// The sources named, each once, in the order of the arguments, and the folders among the arguments.
@@ -31,10 +45,11 @@ pub struct Names {
     pub folders: Vec<Location>,
 }
 
-/// Looks every SOURCE up. A folder stands for the files below it whose name ends in one of `extensions`, a glob for those
+/// Looks every SOURCE up, those on web servers as far as `rules` allow. A folder stands for the files below it whose name ends in one of `extensions`, a glob for those
 /// that fit; both only as far as `pattern` fits, taken from the folder on.
 pub async fn named(
     stores: &dyn Stores,
+    rules: &WebRules,
     arguments: &[String],
     pattern: Option<&str>,
     extensions: &[&str],
@@ -43,7 +58,10 @@ pub async fn named(
     let mut names = Names::default();
     for argument in arguments {
         let place = Location::parse(argument)?;
-        let storage = stores.open(&place.bucket).await?;
+        let storage = match stores.open_source(&place.bucket, rules).await {
+            Err(StorageError::BadKey { uri, problem }) => return Err(Fault::usage(format!("{uri}: {problem}"))),
+            storage => storage?,
+        };
         let found = one(storage.as_ref(), &place, pattern.as_ref(), extensions, &mut names.folders).await?;
         for source in found {
             if !names.sources.iter().any(|known| same(known, &source)) {
@@ -76,6 +94,7 @@ async fn one(
     }
     match storage.head(&place.key).await {
         Ok(Some(meta)) => return Ok(vec![Named::Found(source_of(&place.bucket, meta))]),
+        Ok(None) if is_web(&place.bucket) => return Ok(vec![Named::Missing(place.clone())]),
         Ok(None) if is_glob(&place.key) => {}
         Ok(None) => {
             let problem = "no such file: check the path".to_owned();
@@ -142,6 +161,7 @@ fn same(left: &Named, right: &Named) -> bool {
 fn uri(named: &Named) -> String {
     match named {
         Named::Found(source) => source.uri(),
+        Named::Missing(place) => place.uri(),
         Named::Unfound { uri, .. } => uri.clone(),
     }
 }

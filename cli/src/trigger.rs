@@ -29,8 +29,12 @@ pub fn tell(answer: &Value) {
     let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
     let would = if answer.get("dry_run").and_then(Value::as_bool).unwrap_or(false) { "would be " } else { "" };
     let (matched, enqueued, skipped) = (number("matched"), number("enqueued"), number("skipped"));
+    let missing = match number("missing") {
+        0 => String::new(),
+        files => format!(", {} missing", render::count(files)),
+    };
     render::print(&format!(
-        "{} matched, {} {would}enqueued, {} skipped\n",
+        "{} matched, {} {would}enqueued, {} skipped{missing}\n",
         render::count(matched),
         render::count(if would.is_empty() { enqueued } else { render_len(answer, "runs") }),
         render::count(skipped)

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share.
 
+pub mod archive;
 pub mod command;
 pub mod conformance;
 pub mod embedded;

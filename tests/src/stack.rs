@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -26,6 +27,8 @@ pub struct Stack {
     pub outputs: BTreeMap<String, String>,
     /// The proxy that injects faults, in front of the emulator, where one was asked for.
     pub proxy: Option<String>,
+    /// The one address on this machine that functions may read sources from: see `ROWMILL_ALLOW_HOSTS`.
+    pub archive: TcpListener,
     /// The emulator's log, with what the functions print.
     pub log: PathBuf,
     region: String,
@@ -49,7 +52,10 @@ impl Stack {
     /// A stack of its own with these arguments of `infra/stack up`, such as `--parameter KEY=VALUE`, for a test that cannot
     /// share one.
     pub fn start(arguments: &[&str]) -> Result<Self> {
+        // Functions are processes of the emulator, and have its variables.
+        let archive = TcpListener::bind("127.0.0.1:0")?;
         let mut command = Command::new(repository().join("infra/stack"));
+        command.env("ROWMILL_ALLOW_HOSTS", archive.local_addr()?.to_string());
         let mut script = command
             .arg("up")
             .args(arguments)
@@ -64,10 +70,10 @@ impl Stack {
         if line.is_empty() {
             bail!("infra/stack up ended with {}; its log is above", script.wait()?);
         }
-        Self::read(&line, script).with_context(|| format!("infra/stack printed {line:?}"))
+        Self::read(&line, script, archive).with_context(|| format!("infra/stack printed {line:?}"))
     }
 
-    fn read(line: &str, script: Child) -> Result<Self> {
+    fn read(line: &str, script: Child, archive: TcpListener) -> Result<Self> {
         let document: serde_json::Value = serde_json::from_str(line)?;
         let text = |key: &str| {
             let value = document.get(key).and_then(serde_json::Value::as_str);
@@ -79,6 +85,7 @@ impl Stack {
             name: text("stack")?,
             outputs: serde_json::from_value(outputs.clone())?,
             proxy: text("proxy").ok(),
+            archive,
             log: PathBuf::from(text("log")?),
             region: text("region")?,
             access_key_id: text("access_key_id")?,

@@ -77,6 +77,7 @@ name = "{name}"
 uri = "s3://{bucket}/{name} in/"
 pattern = "**.parquet"
 format = "parquet"
+small_bytes = 0  # each slice is an invocation of its own
 [schema]
 casts = [
   {{ column = "*flag*", to = "dictionary", values = ["Y", "N"], otherwise = "null", trim = true }},

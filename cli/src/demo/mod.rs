@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use rowmill::dataset::Dataset;
 use rowmill::event::Request;
+use rowmill::storage::web::WebRules;
 use tempfile::TempDir;
 
 use crate::args::DemoArgs;
@@ -96,7 +97,9 @@ async fn ingest(
     let asked = Request::default();
     let mut ingest = Ingest::new(&engine.ctx, dataset, &asked).await?;
     let arguments: Vec<String> = sources.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-    for source in named(engine.ctx.stores.as_ref(), &arguments, None, &[".parquet"]).await?.sources {
+    for source in
+        named(engine.ctx.stores.as_ref(), &WebRules::default(), &arguments, None, &[".parquet"]).await?.sources
+    {
         ingest.add(source).await?;
     }
     let (report, interrupted) = ingest.finish(&engine).await?;

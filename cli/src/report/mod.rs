@@ -108,6 +108,8 @@ pub enum Status {
     Skipped,
     /// A newer version or a later request took its place.
     Superseded,
+    /// A web server had no such file: the next request looks again.
+    Missing,
     /// It would be run, but for `--dry-run`.
     Planned,
     /// Ctrl-C came first: the same command resumes it.
@@ -122,6 +124,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Skipped => "skipped",
             Self::Superseded => "superseded",
+            Self::Missing => "missing",
             Self::Planned => "planned",
             Self::Interrupted => "interrupted",
         }
@@ -134,6 +137,7 @@ impl From<rowmill::ledger::Status> for Status {
             rowmill::ledger::Status::Complete => Self::Complete,
             rowmill::ledger::Status::Failed => Self::Failed,
             rowmill::ledger::Status::Superseded => Self::Superseded,
+            rowmill::ledger::Status::Missing => Self::Missing,
         }
     }
 }
@@ -149,6 +153,8 @@ pub struct Totals {
     pub failed: usize,
     /// Of these, published before.
     pub skipped: usize,
+    /// Of these, files that a web server has not.
+    pub missing: usize,
     /// Rows of the runs done now.
     pub rows: RowCounts,
 }
@@ -241,6 +247,7 @@ impl Report {
                 Status::Complete => totals.complete += 1,
                 Status::Failed => totals.failed += 1,
                 Status::Skipped => totals.skipped += 1,
+                Status::Missing => totals.missing += 1,
                 Status::Superseded | Status::Planned | Status::Interrupted => {}
             }
             if run.done_now() {

@@ -45,7 +45,7 @@ impl Report {
             let Some(error) = &run.error else { continue };
             match run.status {
                 Status::Failed => text.push_str(&format!("error: {}\n", error_of(run, error))),
-                Status::Superseded => text.push_str(&format!("note: {}\n", error_of(run, error))),
+                Status::Superseded | Status::Missing => text.push_str(&format!("note: {}\n", error_of(run, error))),
                 // One line tells of all that Ctrl-C stopped.
                 Status::Interrupted | Status::Complete | Status::Skipped | Status::Planned => {}
             }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, stream};
 use rowmill::storage::Stores;
+use rowmill::storage::web::WebRules;
 use serde::Serialize;
 
 use crate::args::SchemaArgs;
@@ -59,7 +60,7 @@ struct ColumnReport {
 /// Runs the command.
 pub async fn schema(args: SchemaArgs) -> Result<Exit, Fault> {
     let stores = Arc::new(AnyStores::default());
-    let names = named(stores.as_ref(), &args.sources, None, &[sample::EXTENSION]).await?;
+    let names = named(stores.as_ref(), &WebRules::default(), &args.sources, None, &[sample::EXTENSION]).await?;
     if names.sources.is_empty() {
         return Err(Fault::usage("nothing matched: name files, folders or globs of Parquet files"));
     }
@@ -95,6 +96,7 @@ pub async fn schema(args: SchemaArgs) -> Result<Exit, Fault> {
 async fn read(stores: &dyn Stores, source: Named) -> (String, Result<Sample, String>) {
     match source {
         Named::Unfound { uri, problem } => (uri, Err(problem)),
+        Named::Missing(place) => (place.uri(), Err("no such file".to_owned())),
         Named::Found(source) => {
             let sampled = sample(stores, &source).await;
             (source.uri(), sampled.map_err(|error| error.to_string()))

@@ -3,6 +3,7 @@
 //! [`Dataset::parse`] is the only way to a [`Dataset`], so whoever holds one holds a valid one: what can be known
 //! without reading a row or planning SQL has been checked, and the output's prefix ends in one `/`.
 
+mod archive;
 mod compression;
 mod default_value;
 pub mod duration;
@@ -20,16 +21,19 @@ mod validate;
 
 use sha2::{Digest, Sha256};
 
+pub use archive::{Archive, MAX_FILES};
 pub use compression::Compression;
 pub use keep::{Condition, Keep, Scalar};
 pub use layout::{Lineage, PartitionSpec};
 pub use overlap::overlap;
 pub use position::Position;
 pub use problem::closest;
+pub use source_root::web_file;
 pub use spec::*;
 pub use text::{CsvSpec, Step};
 pub use types::{ColumnType, TimeUnit};
 
+use crate::storage::web::WebRules;
 use crate::{Error, Result};
 use position::Locator;
 use source_root::SourceMatcher;
@@ -95,6 +99,16 @@ impl Dataset {
     /// `None` where the file names no `uri`.
     pub fn source_root(&self) -> Option<(&str, &str)> {
         self.matcher.root().map(|root| (root.bucket.as_str(), root.prefix.as_str()))
+    }
+
+    /// The template of `source.uri`, where it names files by date.
+    pub fn archive(&self) -> Option<&Archive> {
+        self.matcher.archive()
+    }
+
+    /// The web servers that sources may be read from: the host of `source.uri` and those of `source.hosts`.
+    pub fn web_rules(&self) -> &WebRules {
+        self.matcher.web_rules()
     }
 
     /// The key's part below `source.uri`. `None` where it lies elsewhere.

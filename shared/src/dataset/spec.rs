@@ -32,7 +32,8 @@ pub struct DatasetSpec {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
-    /// `s3://bucket/prefix`, `file:///folder/` or a bare path. Absent: sources are named on the command line only.
+    /// `s3://bucket/prefix`, `file:///folder/`, a bare path, or an archive's `https://host/{date}-{hour}.gz`. Absent:
+    /// sources are named on the command line only.
     pub uri: Option<String>,
     /// Glob over the key below `uri`. `*` does not cross `/`, `**` does. Default `**`.
     #[serde(default = "SourceSpec::default_pattern")]
@@ -44,6 +45,16 @@ pub struct SourceSpec {
     pub modified_within: Option<std::time::Duration>,
     /// NDJSON: which records are read, such as `type = 'PushEvent'`; the others count as filtered. See [`super::Keep`].
     pub keep: Option<String>,
+    /// Other web servers that `uri`'s redirects may lead to, or that a SOURCE may lie on: `host` or `host:port`.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Whether web servers may be read from without encryption, by `http://`. Default false.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// A file smaller than this is cleaned by the invocation that planned it, a larger one by one invocation for each
+    /// slice. Bytes; 0: each slice is an invocation of its own. Default 32 MiB.
+    #[serde(default = "SourceSpec::default_small_bytes")]
+    pub small_bytes: u64,
     /// CSV and NDJSON that is not compressed: bytes of a slice, about. Default 16 MiB.
     #[serde(default = "SourceSpec::default_block_bytes")]
     pub block_bytes: u64,
@@ -254,6 +265,10 @@ pub struct OutputSpec {
 impl SourceSpec {
     fn default_pattern() -> String {
         "**".to_owned()
+    }
+
+    fn default_small_bytes() -> u64 {
+        32 << 20
     }
 }
 

@@ -35,7 +35,7 @@ pub async fn sdk_config() -> SdkConfig {
 /// The context of a function, from its environment. Build it once, before the first event: clients keep connections.
 pub async fn context_from_environment() -> Result<Context> {
     let config = sdk_config().await;
-    let stores: Arc<dyn Stores> = Arc::new(S3Stores::new(&config));
+    let stores = stores(&config);
     let sink = stores.open(&variable(SINK)?).await?;
     let sqs = aws_sdk_sqs::Client::new(&config);
     let queue = |url: String| -> Arc<dyn Queue> { Arc::new(SqsQueue::new(sqs.clone(), url)) };
@@ -43,6 +43,14 @@ pub async fn context_from_environment() -> Result<Context> {
     #[cfg(feature = "failpoints")]
     let (sink, work, finalize) = crate::failing::arm(sink, work, finalize);
     Ok(Context::new(sink, stores, work, finalize, Arc::new(SystemClock), limits()?))
+}
+
+/// S3, and web servers where those are compiled in.
+fn stores(config: &SdkConfig) -> Arc<dyn Stores> {
+    #[cfg(feature = "web")]
+    return Arc::new(crate::storage::web::WithWeb::new(S3Stores::new(config)));
+    #[cfg(not(feature = "web"))]
+    return Arc::new(S3Stores::new(config));
 }
 
 fn variable(name: &str) -> Result<String> {

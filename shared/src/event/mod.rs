@@ -29,7 +29,7 @@ pub use envelope::{MAX_BODY_BYTES, MAX_ITEMS, MAX_RECORDS, MAX_WRAPPERS, decode}
 pub use error::EventError;
 pub use intent::Intent;
 pub use object::{MAX_KEY_BYTES, ObjectCreated};
-pub use request::{MAX_RUNS, Request};
+pub use request::{MAX_RUNS, Request, date};
 pub use sequencer::sequencer_cmp;
 
 /// A payload, decoded.

@@ -105,6 +105,16 @@ pub(super) fn parse(event: &Map<String, Value>, at: &str) -> Result<Request, Eve
     Ok(request)
 }
 
+/// An ISO date, and nothing behind it: jiff would also take a time of day there, and drop it.
+pub fn date(text: &str) -> Option<Date> {
+    let is_long_form = text.len() == 10
+        && text.bytes().enumerate().all(|(index, byte)| match index {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+    text.parse().ok().filter(|_| is_long_form)
+}
+
 /// The event's fields, by the type that each should have.
 struct Fields<'a> {
     event: &'a Map<String, Value>,
@@ -175,18 +185,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An ISO date, and nothing behind it: jiff would also take a time of day there, and drop it.
     fn date(&self, name: &str) -> Result<Option<Date>, EventError> {
         let remedy = "write year, month and day, such as \"2015-01-31\"";
         let Some(text) = self.text(name, remedy)? else { return Ok(None) };
-        let is_long_form = text.len() == 10
-            && text.bytes().enumerate().all(|(index, byte)| match index {
-                4 | 7 => byte == b'-',
-                _ => byte.is_ascii_digit(),
-            });
-        match text.parse() {
-            Ok(date) if is_long_form => Ok(Some(date)),
-            _ => Err(self.wrong(name, format!("is {}, not a date", quoted(text)), remedy)),
+        match date(text) {
+            Some(date) => Ok(Some(date)),
+            None => Err(self.wrong(name, format!("is {}, not a date", quoted(text)), remedy)),
         }
     }
 

@@ -179,6 +179,8 @@ pub enum Status {
     Failed,
     /// A newer object version or a later request took its place.
     Superseded,
+    /// A web server had no such file. The next request looks again.
+    Missing,
 }
 
 /// A visible object: one line of a run's manifest.

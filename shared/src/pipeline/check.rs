@@ -19,6 +19,9 @@ pub struct Answer {
     pub enqueued: u64,
     /// Sources that need no run.
     pub skipped: u64,
+    /// Files that a web server has not; absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missing: u64,
     /// The runs opened, or that would be.
     pub runs: Vec<String>,
     /// Nothing was done.
@@ -48,6 +51,7 @@ impl Answer {
         self.matched += other.matched;
         self.enqueued += other.enqueued;
         self.skipped += other.skipped;
+        self.missing += other.missing;
         self.runs.extend(other.runs);
         self.dry_run |= other.dry_run;
         self.pruned.extend(other.pruned);
@@ -66,6 +70,10 @@ impl Answer {
             }
         }
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Handles one trigger.

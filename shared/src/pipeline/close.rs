@@ -7,11 +7,11 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{Context, open};
-use crate::Result;
 use crate::ledger::identity::{Purpose, same_version};
 use crate::ledger::records::{FORMAT, PendingPart};
 use crate::ledger::{Coerced, Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
 use crate::storage::list_all;
+use crate::{Result, telemetry};
 
 /// How many storage calls a closing or publishing run makes at once.
 const CALLS_AT_ONCE: usize = 32;
@@ -119,10 +119,29 @@ pub async fn fail(ctx: &Context, run: &Run, failure: Failure) -> Result<Outcome>
     settle(ctx, outcome, &records).await
 }
 
+/// Closes a run whose file a web server has not. Nobody need be woken for it: archives have gaps.
+///
+/// `tell`: there is no marker whose removal tells of the run's end, for it was never opened.
+pub async fn missing(ctx: &Context, run: &Run, tell: bool) -> Result<Outcome> {
+    if let Some(outcome) = ctx.ledger.outcome(&run.dataset, &run.run_id).await? {
+        return Ok(outcome);
+    }
+    let message = format!("{}: the server has no such file: ask for it again when it is there", run.source.uri());
+    let failure = Failure { kind: "missing".into(), message };
+    let plan = ctx.ledger.plan(&run.dataset, &run.run_id).await?;
+    let records = ctx.ledger.slices(&run.dataset, &run.run_id).await?;
+    let outcome = bare_outcome(ctx, run, plan.as_ref(), Status::Missing, Some(failure));
+    let outcome = settle(ctx, outcome, &records).await?;
+    if tell {
+        telemetry::run_ended(&outcome);
+    }
+    Ok(outcome)
+}
+
 /// Closes a run as superseded by one that is published of the same version and cut otherwise, and opens a retry, whose plan
 /// takes over that run's slices.
 pub async fn recut(ctx: &Context, run: &Run, by: &str) -> Result<Outcome> {
-    let storage = ctx.stores.open(&run.source.bucket).await?;
+    let storage = ctx.open_source_of(run).await?;
     let now = storage.head(&run.source.key).await?;
     if now.is_some_and(|meta| same_version(&meta.version, &run.source.version)) {
         let dataset = ctx.current(&run.dataset, &run.config).await?;
@@ -156,7 +175,7 @@ async fn settle(ctx: &Context, outcome: Outcome, records: &[Stamped<SliceRecord>
 
 /// Opens the incremental run of the source's newest version, if that is not the run's own.
 async fn enqueue_newest(ctx: &Context, run: &Run) -> Result<()> {
-    let storage = ctx.stores.open(&run.source.bucket).await?;
+    let storage = ctx.open_source_of(run).await?;
     let Some(meta) = storage.head(&run.source.key).await? else { return Ok(()) };
     if same_version(&meta.version, &run.source.version) {
         return Ok(());

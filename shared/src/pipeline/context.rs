@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::Result;
 use crate::clock::Clock;
 use crate::dataset::Dataset;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Run};
 use crate::queue::Queue;
+use crate::storage::web::is_web;
 use crate::storage::{Storage, Stores};
+use crate::{Error, Result};
 
 /// The bounds of a deployment. Every one has a default that suits fhvhv on 2 GiB functions.
 #[derive(Debug, Clone)]
@@ -23,6 +25,9 @@ pub struct Limits {
     pub deadline_margin_ms: i64,
     /// Stops in a row after which what a message asked for is recorded as failed.
     pub deadline_stops: u32,
+    /// Whether a file below its dataset's `source.small_bytes` is cleaned by the invocation that planned it. On one machine,
+    /// where an invocation costs nothing, that would leave cores idle.
+    pub small_whole: bool,
     /// Threads that encode a slice's columns.
     pub threads: usize,
     /// Memory of the process that cleans a slice, bytes; `None` where nothing bounds it.
@@ -37,6 +42,7 @@ impl Default for Limits {
             restarts: 3,
             deadline_margin_ms: 10_000,
             deadline_stops: 3,
+            small_whole: true,
             threads: 1,
             memory_bytes: None,
         }
@@ -99,6 +105,34 @@ impl Context {
             Some(dataset) => Ok(Arc::new(dataset)),
             None => self.config(hash).await,
         }
+    }
+
+    /// Where sources of `dataset` in `bucket` are read: any bucket, and the web servers that the dataset names.
+    pub async fn open_source(&self, dataset: &Dataset, bucket: &str) -> Result<Arc<dyn Storage>> {
+        Ok(self.stores.open_source(bucket, dataset.web_rules()).await?)
+    }
+
+    /// Where a run's source is read. Only a web server asks for what the run's dataset file says.
+    pub async fn open_source_of(&self, run: &Run) -> Result<Arc<dyn Storage>> {
+        let bucket = &run.source.bucket;
+        if is_web(bucket) {
+            return self.open_source(&*self.config(&run.config).await?, bucket).await;
+        }
+        Ok(self.stores.open(bucket).await?)
+    }
+
+    /// How long this invocation may still work, less the margin before its deadline, milliseconds; `None` where nothing
+    /// ends it.
+    pub fn left_ms(&self) -> Option<i64> {
+        self.deadline_ms.map(|deadline_ms| deadline_ms - self.now_ms() - self.limits.deadline_margin_ms)
+    }
+
+    /// Does `work` unless the margin before the deadline comes first: then it is dropped wherever it is.
+    pub async fn before_deadline<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(left_ms) = self.left_ms() else { return work.await };
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        let margin_ms = u64::try_from(self.limits.deadline_margin_ms).unwrap_or(0);
+        tokio::time::timeout(left, work).await.unwrap_or(Err(Error::Deadline(margin_ms)))
     }
 
     /// The time, milliseconds since 1970-01-01 UTC.

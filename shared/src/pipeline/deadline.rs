@@ -42,7 +42,9 @@ pub async fn stopped(ctx: &Context, message: &Message, before: u32) -> Result<St
             (dataset, run_id)
         }
         // Nothing else is stopped: it is left to its queue.
-        Message::Run { .. } | Message::GiveUp { .. } | Message::Prune { .. } => return Ok(Stopped::GivenUp),
+        Message::Run { .. } | Message::GiveUp { .. } | Message::Missing { .. } | Message::Prune { .. } => {
+            return Ok(Stopped::GivenUp);
+        }
     };
     let end = Message::Run { dataset: dataset.clone(), run_id: run_id.clone() };
     ctx.finalize.send(&[end.encode()?]).await?;

@@ -104,7 +104,7 @@ async fn deliver(ctx: Context, queue: Arc<MemoryQueue>, delivery: Delivery) -> O
 
 async fn handle(ctx: &Context, body: &str) -> Result<Option<Progress>> {
     match Message::decode(body)? {
-        message @ (Message::Run { .. } | Message::GiveUp { .. } | Message::Prune { .. }) => {
+        message @ (Message::Run { .. } | Message::GiveUp { .. } | Message::Missing { .. } | Message::Prune { .. }) => {
             match finalize::handle(ctx, message).await? {
                 Finalized::Ended(outcome) => Ok(Some(Progress::Ended(outcome))),
                 Finalized::Waiting { .. } | Finalized::Pruned => Ok(None),

@@ -42,6 +42,10 @@ pub async fn handle(ctx: &Context, message: Message) -> Result<Finalized> {
             prune::unpublish(ctx, &dataset, &bucket, &key).await?;
             Ok(Finalized::Pruned)
         }
+        Message::Missing { run } => {
+            let outcome = close::missing(ctx, &run, true).await?;
+            conclude(ctx, outcome).await.map(ended)
+        }
         Message::File { .. } | Message::Slice { .. } => Err(Error::Format {
             what: "message".to_owned(),
             problem: "not for a finalizer: messages of kind `file` and `slice` are for processors".to_owned(),
@@ -116,7 +120,7 @@ async fn conclude(ctx: &Context, outcome: Outcome) -> Result<Outcome> {
             publish::retire(ctx, &outcome).await?;
         }
         Status::Complete => {}
-        Status::Failed | Status::Superseded => {
+        Status::Failed | Status::Superseded | Status::Missing => {
             if !outcome.quarantine.is_empty() && run.purpose.publishes() {
                 publish::note_shown(ctx, &outcome).await?;
             }

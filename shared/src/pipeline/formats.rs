@@ -21,7 +21,7 @@ pub struct Formats;
 #[async_trait]
 impl Convert for Formats {
     async fn plan(&self, ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<Plan> {
-        make_plan(ctx, run, earlier).await
+        ctx.before_deadline(make_plan(ctx, run, earlier)).await
     }
 
     async fn clean(&self, ctx: &Context, plan: &Plan, index: u32, attempt: &str) -> Result<SliceDone> {
@@ -33,7 +33,7 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
     let created_at_ms = ctx.now_ms();
     let dataset = ctx.config(&run.config).await?;
     if dataset.spec.source.format != Format::Parquet {
-        let file = source_file(ctx.stores.as_ref(), &run.source).await?;
+        let file = source_file(ctx, run).await?;
         let TextSplit { rows, slices, text, .. } = split_text(&dataset, &file, earlier, ctx.limits.plan_slices).await?;
         return Ok(Plan {
             format: TEXT_FORMAT,
@@ -50,7 +50,7 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
             created_at_ms,
         });
     }
-    let file = source_file(ctx.stores.as_ref(), &run.source).await?;
+    let file = source_file(ctx, run).await?;
     let footer = Footer::read(&file).await?;
     // Compiles the contract and the SQL against this very schema, so that what can never work fails before any row.
     Cleaner::new(&dataset, &footer.schema, &file.uri())?;

@@ -41,6 +41,11 @@ pub enum Message {
         /// The run.
         run_id: String,
     },
+    /// To a finalizer: a web server has no such file; record that.
+    Missing {
+        /// The run that there would be. Its source has no version.
+        run: Box<Run>,
+    },
     /// To a finalizer: a source seems to be gone; if so, remove its output.
     Prune {
         /// The dataset.
@@ -75,7 +80,7 @@ impl Message {
     /// The run that the message is about; empty where it is about none.
     pub fn run_id(&self) -> &str {
         match self {
-            Self::File { run } => &run.run_id,
+            Self::File { run } | Self::Missing { run } => &run.run_id,
             Self::Slice { run_id, .. } | Self::Run { run_id, .. } | Self::GiveUp { run_id, .. } => run_id,
             Self::Prune { .. } => "",
         }

@@ -1,5 +1,6 @@
 //! The three use cases: [`check`], [`process`](mod@process), [`finalize`](mod@finalize); and the sweep that keeps them going.
 
+pub mod archive;
 pub mod check;
 pub mod close;
 mod context;

@@ -90,12 +90,12 @@ pub async fn open_incremental(
         Status::Complete if ctx.ledger.open_run(&run.run_id).await?.is_some() => {
             return open(ctx, dataset, run, eagerness.resend).await;
         }
-        Status::Complete | Status::Failed | Status::Superseded => {
+        Status::Complete | Status::Failed | Status::Superseded | Status::Missing => {
             let pointer = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
             if is_published(pointer.as_ref().map(|stamped| &stamped.value), &run.source) {
                 return Ok(Opened::Skipped { run, why: Skip::Published });
             }
-            // The same version has come back: after its output was pruned, or after a newer version was taken back.
+            // The same version has come back: where it was missing for a while, after its output was pruned, or after a newer version was taken back.
             let retry = Run::new(&run.dataset, &dataset.hash, Purpose::Retry, &ctx.clock.new_id(), run.source);
             return open(ctx, dataset, retry, eagerness.resend).await;
         }

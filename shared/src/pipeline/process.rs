@@ -8,6 +8,7 @@ use super::message::Message;
 use crate::ledger::identity::{Run, same_version};
 use crate::ledger::records::FORMAT;
 use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, Status};
+use crate::storage::web::is_web;
 use crate::{Error, Result, telemetry};
 
 /// What a work message led to.
@@ -67,17 +68,48 @@ async fn file(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Process
             Ok(Processed::Planned { sent: 0 })
         }
         [Message::Slice { slice, .. }] => one_slice(ctx, convert, &plan, *slice).await,
-        _ => {
-            ctx.work.send(&messages.iter().map(Message::encode).collect::<Result<Vec<_>>>()?).await?;
-            Ok(Processed::Planned { sent: messages.len() })
+        _ if is_small(ctx, run).await? => all_slices(ctx, convert, &plan, &messages).await,
+        _ => send(ctx, &messages).await,
+    }
+}
+
+/// Whether the file is cleaned by the invocation that planned it.
+async fn is_small(ctx: &Context, run: &Run) -> Result<bool> {
+    Ok(ctx.limits.small_whole && run.source.size < ctx.config(&run.config).await?.spec.source.small_bytes)
+}
+
+async fn send(ctx: &Context, messages: &[Message]) -> Result<Processed> {
+    ctx.work.send(&messages.iter().map(Message::encode).collect::<Result<Vec<_>>>()?).await?;
+    Ok(Processed::Planned { sent: messages.len() })
+}
+
+/// Cleans the slices of a small file, one after the other. What the invocation has no time for is sent, to be cleaned by
+/// invocations of its own: as many stops as a slice is allowed are then its own as well.
+async fn all_slices(ctx: &Context, convert: &dyn Convert, plan: &Plan, messages: &[Message]) -> Result<Processed> {
+    let mut longest_ms = 0;
+    for (at, message) in messages.iter().enumerate() {
+        let Message::Slice { slice, .. } = message else { continue };
+        let rest = messages.get(at..).unwrap_or_default();
+        if ctx.left_ms().is_some_and(|left_ms| left_ms <= longest_ms) {
+            return send(ctx, rest).await;
+        }
+        let began_ms = ctx.now_ms();
+        match clean_and_record(ctx, convert, plan, *slice).await {
+            Ok((Processed::Recorded, Fate::Cleaned)) => longest_ms = longest_ms.max(ctx.now_ms() - began_ms),
+            // The run ends here: the other slices would be cleaned for nothing.
+            Ok((processed, _)) => return Ok(processed),
+            Err(Error::Deadline(_)) => return send(ctx, rest).await,
+            Err(error) => return Err(error),
         }
     }
+    Ok(Processed::Recorded)
 }
 
 /// Settles the run that a permanent error ends; gives a transient one back.
 async fn ended_by(ctx: &Context, run: &Run, error: Error) -> Result<Processed> {
     match error {
         Error::SourceChanged { .. } => close::supersede(ctx, run, "a newer version of the source").await?,
+        Error::SourceMissing { .. } if is_web(&run.source.bucket) => close::missing(ctx, run, false).await?,
         error if error.is_permanent() => close::fail(ctx, run, Failure::from(&error)).await?,
         error => return Err(error),
     };
@@ -104,22 +136,37 @@ async fn earlier_plan(ctx: &Context, run: &Run) -> Result<Option<Plan>> {
 
 /// Cleans one slice and records it, unless that is done; sends the run to a finalizer when it was the last.
 async fn one_slice(ctx: &Context, convert: &dyn Convert, plan: &Plan, index: u32) -> Result<Processed> {
+    clean_and_record(ctx, convert, plan, index).await.map(|(processed, _)| processed)
+}
+
+/// What became of a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is cleaned, now or since earlier.
+    Cleaned,
+    /// It can never be, or there is no run any more that needs it.
+    Failed,
+}
+
+async fn clean_and_record(ctx: &Context, convert: &dyn Convert, plan: &Plan, index: u32) -> Result<(Processed, Fate)> {
     let run = &plan.run;
     if let Some(outcome) = ctx.ledger.outcome(&run.dataset, &run.run_id).await? {
         if outcome.status != Status::Complete {
             // An earlier try may have recorded uploads after the run had ended, and died: the finalizer aborts them.
             ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
         }
-        return Ok(Processed::EndedBefore);
+        return Ok((Processed::EndedBefore, Fate::Failed));
     }
-    let mut failed = false;
+    let mut fate = Fate::Cleaned;
     if ctx.ledger.slice(&run.dataset, &run.run_id, index).await?.is_none() {
         let attempt = ctx.clock.new_id();
         let result = match convert.clean(ctx, plan, index, &attempt).await {
             Ok(done) => SliceResult::Done(Box::new(done)),
-            Err(error @ Error::SourceChanged { .. }) => return ended_by(ctx, run, error).await,
+            Err(error) if ends_run(run, &error) => {
+                return ended_by(ctx, run, error).await.map(|processed| (processed, Fate::Failed));
+            }
             Err(error) if error.is_permanent() => {
-                failed = true;
+                fate = Fate::Failed;
                 SliceResult::Failed(Failure::from(&error))
             }
             Err(error) => return Err(error),
@@ -127,10 +174,19 @@ async fn one_slice(ctx: &Context, convert: &dyn Convert, plan: &Plan, index: u32
         record(ctx, plan, index, attempt, result).await?;
     }
     let recorded = ctx.ledger.recorded(&run.dataset, &run.run_id).await?;
-    if failed || missing(plan, &recorded).is_empty() {
+    if fate == Fate::Failed || missing(plan, &recorded).is_empty() {
         ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
     }
-    Ok(Processed::Recorded)
+    Ok((Processed::Recorded, fate))
+}
+
+/// Whether an error is the source's as a whole, and no failure of the slice.
+fn ends_run(run: &Run, error: &Error) -> bool {
+    match error {
+        Error::SourceChanged { .. } => true,
+        Error::SourceMissing { .. } => is_web(&run.source.bucket),
+        _ => false,
+    }
 }
 
 /// Puts the slice's record, or takes the uploads back where the record that lies there is not this one, or the run ended.

@@ -8,7 +8,7 @@ use super::request::glob;
 use crate::Result;
 use crate::dataset::Dataset;
 use crate::event::Request;
-use crate::ledger::{Pointer, transition};
+use crate::ledger::{Outcome, Pointer, transition};
 
 /// Finds published sources of a dataset that are gone, and has a finalizer remove their output.
 pub(super) async fn request(ctx: &Context, dataset: &Dataset, asked: &Request, answer: &mut Answer) -> Result<()> {
@@ -17,7 +17,7 @@ pub(super) async fn request(ctx: &Context, dataset: &Dataset, asked: &Request, a
     for read in ctx.ledger.pointers(&dataset.spec.name).await? {
         let pointer = &read.value;
         let below = dataset.below_root(&pointer.bucket, &pointer.key).unwrap_or(&pointer.key);
-        if !pattern.as_ref().is_none_or(|glob| glob.is_match(below)) || !is_prunable(ctx, pointer).await? {
+        if !pattern.as_ref().is_none_or(|glob| glob.is_match(below)) || !is_prunable(ctx, dataset, pointer).await? {
             continue;
         }
         if asked.limit == Some(answer.matched) {
@@ -35,21 +35,27 @@ pub(super) async fn request(ctx: &Context, dataset: &Dataset, asked: &Request, a
 }
 
 /// Whether the source is published, nobody is publishing it, and it is gone.
-async fn is_prunable(ctx: &Context, pointer: &Pointer) -> Result<bool> {
+async fn is_prunable(ctx: &Context, dataset: &Dataset, pointer: &Pointer) -> Result<bool> {
     if pointer.published.is_none() || pointer.claim.is_some() {
         return Ok(false);
     }
-    let storage = ctx.stores.open(&pointer.bucket).await?;
+    let storage = ctx.open_source(dataset, &pointer.bucket).await?;
     Ok(storage.head(&pointer.key).await?.is_none())
+}
+
+/// The outcome of the run that is published, if it is to be pruned.
+async fn prunable(ctx: &Context, dataset: &str, pointer: &Pointer) -> Result<Option<Outcome>> {
+    let Some(published) = pointer.published.as_ref().filter(|_| pointer.claim.is_none()) else { return Ok(None) };
+    let Some(before) = ctx.ledger.outcome(dataset, &published.claim.run_id).await? else { return Ok(None) };
+    let storage = ctx.open_source_of(&before.run).await?;
+    Ok(storage.head(&pointer.key).await?.is_none().then_some(before))
 }
 
 /// Takes a source's output out of sight, if the source is gone still: the pointer first, so that a crash leaves objects
 /// that redelivery or the next publication retires, and never a pointer to deleted ones.
 pub(super) async fn unpublish(ctx: &Context, dataset: &str, bucket: &str, key: &str) -> Result<()> {
     let Some(mut read) = ctx.ledger.pointer(dataset, bucket, key).await? else { return Ok(()) };
-    if is_prunable(ctx, &read.value).await? {
-        let published = read.value.published.as_ref().map(|published| published.claim.run_id.clone());
-        let Some(before) = ctx.ledger.outcome(dataset, &published.unwrap_or_default()).await? else { return Ok(()) };
+    if let Some(before) = prunable(ctx, dataset, &read.value).await? {
         let next = transition::unpublished(&read.value, &before);
         let Some(etag) = ctx.ledger.swap_pointer(Some(&read.etag), &next).await? else { return Ok(()) };
         read.value = next;

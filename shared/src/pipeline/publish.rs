@@ -43,7 +43,7 @@ pub(super) async fn claim(ctx: &Context, plan: &Plan) -> Result<Claimed> {
     let run = &plan.run;
     let source = &run.source;
     let mine = Claim::of(run);
-    let storage = ctx.stores.open(&source.bucket).await?;
+    let storage = ctx.open_source_of(run).await?;
     loop {
         let read = ctx.ledger.pointer(&run.dataset, &source.bucket, &source.key).await?;
         let now = match storage.head(&source.key).await? {

@@ -6,7 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::check::Answer;
 use super::close::at_once;
 use super::open::{Eagerness, is_published, open, open_incremental, source_of};
-use super::{Context, prune};
+use super::{Context, archive, prune};
 use crate::dataset::Dataset;
 use crate::event::{Intent, Request};
 use crate::ledger::identity::{Purpose, Run, Source};
@@ -22,18 +22,28 @@ const OPENED_AT_ONCE: usize = 16;
 pub async fn request(ctx: &Context, datasets: &[Dataset], asked: &Request, eagerness: Eagerness) -> Result<Answer> {
     let request_id = ctx.clock.new_id();
     let mut answer = Answer { request_id, dry_run: asked.dry_run, ..Answer::default() };
-    if asked.from.is_some() || asked.to.is_some() {
-        return Err(Error::Dataset(
-            "`from` and `to` are for sources named by date, and no dataset here has any: use `pattern`".into(),
-        ));
+    let has_dates = asked.from.is_some() || asked.to.is_some();
+    if has_dates && asked.intent == Intent::Prune {
+        return Err(Error::Dataset("`from` and `to` do not narrow prune: use `pattern`".into()));
+    }
+    if has_dates && !datasets.iter().any(|dataset| dataset.archive().is_some()) {
+        return Err(Error::Dataset(archive::NO_DATES.into()));
     }
     if asked.intent == Intent::Redrive {
         redrive(ctx, datasets, asked, &mut answer).await?;
         return Ok(answer);
     }
+    let fits = |dataset: &Dataset| asked.intent == Intent::Prune || dataset.archive().is_some() == has_dates;
+    let some_fit = datasets.iter().any(fits);
     for dataset in datasets {
+        // A request that names no dataset is about those that it makes sense for: a schedule's about what can be listed,
+        // one of dates about archives.
+        if asked.dataset.is_none() && some_fit && !fits(dataset) {
+            continue;
+        }
         let done = match asked.intent {
             Intent::Prune => prune::request(ctx, dataset, asked, &mut answer).await,
+            _ if dataset.archive().is_some() => archive::request(ctx, dataset, asked, eagerness, &mut answer).await,
             _ => relist(ctx, dataset, asked, eagerness, &mut answer).await,
         };
         if let Err(error) = done {
@@ -89,7 +99,7 @@ async fn open_listed(
         }
     }
     // A listing tells no version id; a look-up does.
-    let storage = ctx.stores.open(&listed.bucket).await?;
+    let storage = ctx.open_source(dataset, &listed.bucket).await?;
     let Some(meta) = storage.head(&listed.key).await? else { return Ok((answer, false)) };
     let source = source_of(&listed.bucket, meta);
     open_asked(ctx, dataset, source, asked, eagerness, &mut answer).await?;
@@ -104,6 +114,9 @@ pub async fn listed(ctx: &Context, dataset: &Dataset, asked: &Request) -> Result
             "source.uri is not set, so there is nothing to list: set it, or name sources".into(),
         ));
     };
+    if asked.from.is_some() || asked.to.is_some() {
+        return Err(Error::Dataset(archive::NO_DATES.into()));
+    }
     let pattern = asked.pattern.as_deref().map(glob).transpose()?;
     let window = asked.modified_within.or(match asked.intent {
         Intent::Incremental => dataset.spec.source.modified_within,
@@ -181,12 +194,12 @@ async fn redrive(ctx: &Context, datasets: &[Dataset], asked: &Request, answer: &
 async fn retry(ctx: &Context, dataset: &Dataset, failed: &Outcome, dry_run: bool, answer: &mut Answer) -> Result<()> {
     let (id, source) = (&failed.run.run_id, &failed.run.source);
     answer.matched += 1;
-    if failed.status != Status::Failed {
+    if !matches!(failed.status, Status::Failed | Status::Missing) {
         answer.skipped += 1;
         answer.problems.push(format!("run {id}: it has not failed, and only failed runs are retried: use `reprocess`"));
         return Ok(());
     }
-    let storage = ctx.stores.open(&source.bucket).await?;
+    let storage = ctx.open_source(dataset, &source.bucket).await?;
     let Some(meta) = storage.head(&source.key).await? else {
         answer.skipped += 1;
         answer.problems.push(format!("run {id}: {} is gone", source.uri()));

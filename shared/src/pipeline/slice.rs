@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use parquet::basic::{Compression as Codec, ZstdLevel};
@@ -15,18 +15,17 @@ use super::{Context, text};
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
 use crate::ledger::records::PendingPart;
-use crate::ledger::{Plan, RowCounts, SliceDone, keys};
+use crate::ledger::{Plan, RowCounts, Run, SliceDone, keys};
 use crate::plan::{Slice, windows};
 use crate::read::SourceFile;
 use crate::read::parquet::{Footer, ReadOptions, SliceReader};
 use crate::read::text::TextReader;
-use crate::storage::Stores;
 use crate::write::{FinishedPart, PartOptions, PartWriter, UploadOptions};
 use crate::{Error, Result};
 
 /// Opens the object version that a run ingests.
-pub(super) async fn source_file(stores: &dyn Stores, source: &crate::ledger::Source) -> Result<SourceFile> {
-    let storage = stores.open(&source.bucket).await?;
+pub(super) async fn source_file(ctx: &Context, run: &Run) -> Result<SourceFile> {
+    let (storage, source) = (ctx.open_source_of(run).await?, &run.source);
     Ok(SourceFile { storage, key: source.key.clone(), version: source.version.clone(), size: source.size })
 }
 
@@ -40,16 +39,7 @@ pub(super) async fn clean_slice(ctx: &Context, plan: &Plan, index: u32, attempt:
         work.run().await?;
         work.finish().await
     };
-    let cleaned = match ctx.deadline_ms {
-        None => cleaning.await,
-        Some(deadline_ms) => {
-            let left_ms = deadline_ms - ctx.now_ms() - ctx.limits.deadline_margin_ms;
-            let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-            let stopped = || Error::Deadline(u64::try_from(ctx.limits.deadline_margin_ms).unwrap_or(0));
-            tokio::time::timeout(left, cleaning).await.unwrap_or_else(|_| Err(stopped()))
-        }
-    };
-    match cleaned {
+    match ctx.before_deadline(cleaning).await {
         Ok(mut done) => {
             done.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             Ok(done)
@@ -106,7 +96,7 @@ impl<'a> Work<'a> {
             problem: format!("slice {index} is not in its plan"),
         })?;
         let dataset = ctx.config(&plan.run.config).await?;
-        let file = source_file(ctx.stores.as_ref(), &plan.run.source).await?;
+        let file = source_file(ctx, &plan.run).await?;
         let text = plan.text.as_ref().map(|text| text::open(plan, text, index, &dataset, &file)).transpose()?;
         let (cleaner, rows, options) = match text {
             Some(text::Reading { cleaner, reader }) => {

@@ -153,6 +153,10 @@ impl Handmade {
             quarantine.push(upload(ctx, part, attempt, begun).await?);
         }
         read_source(ctx, run).await?;
+        if self.0.hits(20) {
+            self.0.count("stopped before the deadline");
+            return Err(Error::Deadline(0));
+        }
         let rows = RowCounts { read, kept, quarantined, filtered, written: kept };
         Ok(SliceDone { rows, parts, quarantine, ..SliceDone::default() })
     }

@@ -51,6 +51,7 @@ impl World {
                 Status::Complete => "run complete",
                 Status::Failed => "run failed",
                 Status::Superseded => "run superseded",
+                Status::Missing => "run missing",
             });
             if (outcome.status == Status::Complete) != outcome.error.is_none() {
                 self.dice.broken(Unfinished, format!("its status and its error disagree: {outcome:?}"));

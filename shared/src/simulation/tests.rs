@@ -6,7 +6,7 @@ use super::{Crashes, Report, run, trace};
 const DEFAULT_SEEDS: u64 = 20_000;
 
 /// Faults and races that the default seeds must meet.
-const FAULTS: [&str; 37] = [
+const FAULTS: [&str; 38] = [
     "a content returned",
     "a stale finalizer woke up",
     "applied mid-run",
@@ -38,6 +38,7 @@ const FAULTS: [&str; 37] = [
     "run failed",
     "run superseded",
     "slept past its visibility",
+    "stopped before the deadline",
     "sweep",
     "test subset asked",
     "two finalizers at once",

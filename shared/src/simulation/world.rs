@@ -119,7 +119,12 @@ impl World {
             work.clone(),
             finalizing.clone(),
             clock.clone(),
-            Limits { restarts: u32::try_from(dice.below(3)).unwrap(), ..Limits::default() },
+            // All sources are small ones: in half of the worlds, whoever plans one cleans it.
+            Limits {
+                restarts: u32::try_from(dice.below(3)).unwrap(),
+                small_whole: dice.hits(500),
+                ..Limits::default()
+            },
         );
         ctx.ledger = PARSED.over(faulty);
         let keys = match dice.below(10) {

@@ -11,6 +11,7 @@ pub mod local;
 pub mod memory;
 #[cfg(feature = "aws")]
 pub mod s3;
+pub mod web;
 
 pub use local::{LocalStorage, LocalStores};
 pub use memory::{MemoryStorage, MemoryStores};
@@ -240,6 +241,12 @@ pub trait Storage: Debug + Send + Sync {
 pub trait Stores: Debug + Send + Sync {
     /// The storage of `bucket`: `s3://name` or `file://`.
     async fn open(&self, bucket: &str) -> StorageResult<Arc<dyn Storage>>;
+
+    /// The storage that a dataset's sources in `bucket` are read from: besides what [`Stores::open`] knows, a web server
+    /// that the dataset's rules allow.
+    async fn open_source(&self, bucket: &str, _: &web::WebRules) -> StorageResult<Arc<dyn Storage>> {
+        self.open(bucket).await
+    }
 }
 
 /// Lists every object below `prefix`, page by page.

@@ -1,5 +1,6 @@
 //! End to end on the deployed stack: `template.yaml`, built and deployed by SAM, on an AWS emulator.
 
+mod archives;
 mod bench;
 mod failures;
 mod flow;

@@ -40,7 +40,7 @@ fn a_missing_key_is_told_at_its_table(#[case] text: String, #[case] expected: &s
 )]
 #[case::in_a_table(
     in_source("  patern = \"*\""),
-    "5:3: unknown key `patern`, did you mean `pattern`? known here: uri, pattern, format, modified_within, keep, block_bytes, record_bytes, depth, expansion"
+    "5:3: unknown key `patern`, did you mean `pattern`? known here: uri, pattern, format, modified_within, keep, hosts, allow_http, small_bytes, block_bytes, record_bytes, depth, expansion"
 )]
 #[case::in_an_inline_table(
     in_output("[transform]\ncolumns = [{ name = \"a\", exp = \"b\" }]"),
@@ -48,7 +48,7 @@ fn a_missing_key_is_told_at_its_table(#[case] text: String, #[case] expected: &s
 )]
 #[case::like_nothing(
     in_source("zzz = 1"),
-    "5:1: unknown key `zzz`; known here: uri, pattern, format, modified_within, keep, block_bytes, record_bytes, depth, expansion"
+    "5:1: unknown key `zzz`; known here: uri, pattern, format, modified_within, keep, hosts, allow_http, small_bytes, block_bytes, record_bytes, depth, expansion"
 )]
 fn an_unknown_key_is_told_with_the_one_it_resembles(#[case] text: String, #[case] expected: &str) {
     assert_eq!(refusal(&text), expected);

@@ -3,6 +3,7 @@
 use rstest::rstest;
 
 use crate::dataset::{Action, ColumnType, Dataset, TimeUnit, overlap};
+use crate::storage::web::Origin;
 
 const FHVHV: &str = include_str!("../../../../infra/datasets/fhvhv.toml");
 const YELLOW: &str = include_str!("../../../../infra/datasets/yellow.toml");
@@ -10,6 +11,24 @@ const GREEN: &str = include_str!("../../../../infra/datasets/green.toml");
 const FHV: &str = include_str!("../../../../infra/datasets/fhv.toml");
 const YELLOW_CSV: &str = include_str!("../../../../infra/datasets/yellow_csv.toml");
 const PUSHES: &str = include_str!("../../../../infra/datasets/gharchive_push.toml");
+
+const PUSH_RANGE: &str = include_str!("../../../../infra/datasets/gharchive_push_range.toml");
+
+#[test]
+fn the_archive_has_the_columns_of_its_twin_and_reads_its_own_host_only() {
+    let (range, twin) = (Dataset::parse(PUSH_RANGE, "range").unwrap(), Dataset::parse(PUSHES, "twin").unwrap());
+    assert_eq!((&range.spec.schema, &range.spec.source.keep), (&twin.spec.schema, &twin.spec.source.keep));
+    assert_eq!(range.source_root(), Some(("https://data.gharchive.org", "")));
+    let day = "2015-01-01".parse().unwrap();
+    assert_eq!(range.archive().unwrap().key(day, 15).unwrap(), "2015-01-01-15.json.gz");
+    let rules = range.web_rules();
+    let allows = |origin: &str| rules.check(&Origin::parse(origin).unwrap()).is_ok();
+    assert!(
+        allows("https://data.gharchive.org")
+            && !allows("http://data.gharchive.org")
+            && !allows("https://gharchive.org")
+    );
+}
 
 #[rstest]
 #[case::fhvhv("fhvhv", FHVHV, 26)]

@@ -51,8 +51,48 @@ fn a_prefix_that_is_no_visible_folder_of_the_sink_is_refused(#[case] prefix: &st
 #[case::no_bucket("s3:///b", "`` is no bucket's name: write `s3://bucket/prefix/`")]
 #[case::bad_bucket("s3://a b/", "`a b` is no bucket's name: write `s3://bucket/prefix/`")]
 #[case::host("file://host/b", "a file URI names no host: write `file:///folder/`, with three slashes")]
+#[case::web_host(
+    "https://user@h/a/",
+    "`user@h` is no host: write a name such as `data.example.org`, without scheme and path"
+)]
+#[case::plain_http(
+    "http://h.org/a/",
+    "http:// is neither encrypted nor proven: use https://, or set source.allow_http = true"
+)]
+#[case::query(
+    "https://h.org/a?b/",
+    "a URL of a source has no query and no fragment: the end of its path tells how it is packed"
+)]
+#[case::no_web(
+    "s3://b/{date}.gz",
+    "`{date}` and `{hour}` are for archives on the web: write `https://host/…`; in a bucket or a folder, files are found by `pattern`"
+)]
+#[case::no_day(
+    "https://h.org/{date:%Y-%m}/{hour}.gz",
+    "the template names two days alike, `2015-01/0.gz`: write year, month and day, such as `{date:%Y-%m-%d}`"
+)]
+#[case::in_host(
+    "https://{date}.h.org/a.gz",
+    "`{date}.h.org` is no host: write a name such as `data.example.org`, without scheme and path"
+)]
 fn a_bad_uri_is_refused(#[case] uri: &str, #[case] expected: &str) {
     assert_eq!(refusal(&in_source(&format!("uri = \"{uri}\""))), format!("5:7: {expected}"));
+}
+
+#[rstest]
+#[case::path("h.org/x")]
+#[case::scheme("https://h.org")]
+#[case::glob("*.h.org")]
+#[case::port("h.org:https")]
+fn a_bad_host_is_refused(#[case] host: &str) {
+    let told = refusal(&in_source(&format!("hosts = [\"ok.org\", \"{host}\"]")));
+    assert!(told.starts_with("5:20: "), "{told}");
+}
+
+#[test]
+fn an_archives_window_is_refused() {
+    let text = in_source("uri = \"https://h.org/{date}.parquet\"\nmodified_within = \"7d\"");
+    assert!(refusal(&text).starts_with("6:19: an archive's files are told by date"), "{}", refusal(&text));
 }
 
 #[rstest]

@@ -86,8 +86,9 @@ impl Stack {
         let stores = Arc::new(MemoryStores::new(clock.clone()).with_min_part_bytes(1));
         let (sink, bucket) = (stores.bucket("sink"), stores.bucket("source"));
         let (work, finalizing) = (Arc::new(Sent::default()), Arc::new(Sent::default()));
-        let ctx =
-            Context::new(sink.clone(), stores, work.clone(), finalizing.clone(), clock.clone(), Limits::default());
+        // A slice is a message of its own, so that a test can deliver each as it likes.
+        let limits = Limits { small_whole: false, ..Limits::default() };
+        let ctx = Context::new(sink.clone(), stores, work.clone(), finalizing.clone(), clock.clone(), limits);
         let dataset = Dataset::parse(DATASET, "trips.toml").unwrap();
         Self { ctx, clock, sink, bucket, work, finalizing, dataset }
     }

@@ -1,5 +1,6 @@
 //! The protocol's promises, over memory storage and hand-made slices: no Parquet is needed to lose or double a row.
 
+mod archives;
 mod deadline;
 mod fixture;
 mod heal;
@@ -10,5 +11,6 @@ mod open;
 mod partitions;
 mod publish;
 mod races;
+mod small;
 #[cfg(feature = "process")]
 mod text;

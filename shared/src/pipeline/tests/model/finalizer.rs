@@ -183,7 +183,7 @@ impl Finalizer {
         self.left.clear();
         self.to(match status {
             Status::Complete => Step::ReadToMark,
-            Status::Failed | Status::Superseded => Step::ReadOwnRecords,
+            Status::Failed | Status::Superseded | Status::Missing => Step::ReadOwnRecords,
         });
     }
 
