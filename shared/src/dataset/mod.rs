@@ -6,6 +6,7 @@
 mod compression;
 mod default_value;
 pub mod duration;
+mod ending;
 mod folder;
 mod keep;
 mod layout;
@@ -21,6 +22,7 @@ mod validate;
 use sha2::{Digest, Sha256};
 
 pub use compression::Compression;
+pub use ending::{Ending, MAX_ATTEMPTS, NotifySpec, RetrySpec};
 pub use keep::{Condition, Keep, Scalar};
 pub use layout::{Lineage, PartitionSpec};
 pub use overlap::overlap;

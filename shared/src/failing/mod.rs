@@ -10,8 +10,9 @@
 //! | `plan.put`, `slice.put`, `slice.delete`, `outcome.put` | ledger objects of a run |
 //! | `pointer.claim`, `pointer.mark` | swaps of the pointer that leave a claim in it, or none |
 //! | `upload.begin`, `upload.part`, `upload.complete`, `upload.abort` | uploads of parts and quarantine |
+//! | `notice.put`, `notice.touch`, `notified.put`, `notice.delete` | somebody is to be told of a run's end, and is |
 //! | `part.delete` | a part or a quarantine file is retired |
-//! | `send.file`, `send.slice`, `send.run` | messages |
+//! | `send.file`, `send.slice`, `send.run`, `send.notice` | messages |
 
 mod point;
 mod queue;

@@ -41,6 +41,13 @@ pub enum Message {
         /// The run.
         run_id: String,
     },
+    /// To a finalizer: somebody is to be told how the run ended.
+    Notice {
+        /// The run's dataset.
+        dataset: String,
+        /// The run.
+        run_id: String,
+    },
     /// To a finalizer: a source seems to be gone; if so, remove its output.
     Prune {
         /// The dataset.
@@ -76,7 +83,8 @@ impl Message {
     pub fn run_id(&self) -> &str {
         match self {
             Self::File { run } => &run.run_id,
-            Self::Slice { run_id, .. } | Self::Run { run_id, .. } | Self::GiveUp { run_id, .. } => run_id,
+            Self::Slice { run_id, .. } | Self::Run { run_id, .. } => run_id,
+            Self::GiveUp { run_id, .. } | Self::Notice { run_id, .. } => run_id,
             Self::Prune { .. } => "",
         }
     }

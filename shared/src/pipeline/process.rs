@@ -28,6 +28,7 @@ pub enum Processed {
 
 /// Handles one message of the work queue. A transient error gives the message back; everything else is recorded.
 pub async fn process(ctx: &Context, convert: &dyn Convert, message: Message) -> Result<Processed> {
+    let ctx = &ctx.from_now();
     match message {
         Message::File { run } => file(ctx, convert, &run).await,
         Message::Slice { dataset, run_id, slice } => {
@@ -58,7 +59,7 @@ async fn file(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Process
             Err(error) => return ended_by(ctx, run, error).await,
         },
     };
-    tracing::info!(run_id = run.run_id, rows = plan.rows, slices = plan.slices.len(), "planned");
+    telemetry::planned(&plan);
     let recorded = ctx.ledger.recorded(&run.dataset, &run.run_id).await?;
     let messages = missing(&plan, &recorded);
     match messages.as_slice() {
@@ -66,7 +67,7 @@ async fn file(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Process
             ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
             Ok(Processed::Planned { sent: 0 })
         }
-        [Message::Slice { slice, .. }] => one_slice(ctx, convert, &plan, *slice).await,
+        [Message::Slice { slice, .. }] => one_slice(&ctx.from_now(), convert, &plan, *slice).await,
         _ => {
             ctx.work.send(&messages.iter().map(Message::encode).collect::<Result<Vec<_>>>()?).await?;
             Ok(Processed::Planned { sent: messages.len() })
@@ -88,7 +89,7 @@ async fn ended_by(ctx: &Context, run: &Run, error: Error) -> Result<Processed> {
 async fn make_plan(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Plan> {
     let earlier = earlier_plan(ctx, run).await?;
     let plan = convert.plan(ctx, run, earlier.as_ref()).await?;
-    Ok(Plan { follows: earlier.map(|earlier| earlier.run.run_id), ..plan })
+    Ok(Plan { follows: earlier.map(|earlier| earlier.run.run_id), usage: Some(ctx.usage(ctx.began_ms)), ..plan })
 }
 
 /// The plan of the run that is published for this very object version: a reprocess keeps its boundaries, so that a
@@ -145,6 +146,7 @@ async fn record(ctx: &Context, plan: &Plan, index: u32, attempt: String, result:
         slice: index,
         attempt,
         recorded_at_ms: ctx.now_ms(),
+        usage: Some(ctx.usage(ctx.began_ms)),
         result,
     };
     let mut mine = ctx.ledger.record_slice(&run.dataset, &record).await?;

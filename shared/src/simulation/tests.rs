@@ -6,11 +6,13 @@ use super::{Crashes, Report, run, trace};
 const DEFAULT_SEEDS: u64 = 20_000;
 
 /// Faults and races that the default seeds must meet.
-const FAULTS: [&str; 37] = [
+const FAULTS: [&str; 39] = [
     "a content returned",
     "a stale finalizer woke up",
     "applied mid-run",
     "batch partly failed",
+    "channel down",
+    "channel took it and did not say so",
     "completed long ago",
     "condition lost",
     "crash",
@@ -47,7 +49,7 @@ const FAULTS: [&str; 37] = [
 ];
 
 /// Side effects before and after which a process must have crashed.
-const STEPS: [&str; 38] = [
+const STEPS: [&str; 43] = [
     "check: keep config",
     "check: put marker",
     "check: send finalize",
@@ -60,6 +62,7 @@ const STEPS: [&str; 38] = [
     "finalize: complete part",
     "finalize: complete quarantine",
     "finalize: delete marker",
+    "finalize: delete notice",
     "finalize: delete part",
     "finalize: delete quarantine",
     "finalize: forget slice record",
@@ -68,11 +71,15 @@ const STEPS: [&str; 38] = [
     "finalize: note fenced",
     "finalize: note left",
     "finalize: put marker",
+    "finalize: put notice",
+    "finalize: put notified",
     "finalize: put outcome",
     "finalize: put slice record",
     "finalize: release claim",
     "finalize: send work",
+    "finalize: tell",
     "finalize: touch marker",
+    "finalize: touch notice",
     "finalize: unpublish",
     "process: abort upload",
     "process: begin part",
