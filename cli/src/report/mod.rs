@@ -4,6 +4,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use rowmill::cost::Took;
 use rowmill::dataset::Dataset;
 use rowmill::ledger::{Coerced, Outcome, RowCounts, Run};
 use rowmill::storage::Storage;
@@ -55,6 +56,8 @@ pub struct RunReport {
     pub parts: Vec<PartReport>,
     /// The quarantine that readers see.
     pub quarantine: Vec<QuarantineReport>,
+    /// What it took; null where it has not ended.
+    pub took: Option<Took>,
     /// For people only.
     #[serde(skip)]
     pub warnings: BTreeMap<String, u64>,
@@ -174,6 +177,7 @@ impl RunReport {
             coerced: Vec::new(),
             parts: Vec::new(),
             quarantine: Vec::new(),
+            took: None,
             warnings: BTreeMap::new(),
             remarks: Vec::new(),
         }
@@ -195,6 +199,7 @@ impl RunReport {
             coerced: Vec::new(),
             parts: Vec::new(),
             quarantine: Vec::new(),
+            took: None,
             warnings: BTreeMap::new(),
             remarks: Vec::new(),
         }
@@ -220,6 +225,7 @@ impl RunReport {
             coerced: outcome.coerced.clone(),
             parts: parts.collect(),
             quarantine: quarantine.collect(),
+            took: outcome.took.clone(),
             warnings: outcome.warnings.clone(),
             remarks: outcome.notes.clone(),
             ..Self::bare(&outcome.run, outcome.status.into(), error)

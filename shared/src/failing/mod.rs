@@ -37,7 +37,7 @@ use storage::FailingStorage;
 /// Where calls are counted: where every function may write. The ledger lists it nowhere.
 const FOLDER: &str = "_rowmill/configs/failpoints/";
 /// Calls are told apart up to this one.
-const COUNTED_CALLS: u32 = 8;
+const COUNTED_CALLS: u32 = 64;
 /// Longer than any function may run.
 const HANG: Duration = Duration::from_secs(3_600);
 
@@ -121,7 +121,7 @@ impl Failpoints {
     }
 
     async fn fail(&self, armed: &Armed, when: When, number: u32) -> Result<(), String> {
-        let asked = |failpoint: &&Failpoint| failpoint.when == when && failpoint.call.is_none_or(|call| call == number);
+        let asked = |failpoint: &&Failpoint| failpoint.when == when && failpoint.call.asks_for(&armed.name, number);
         let Some(failpoint) = armed.failpoints.iter().find(asked) else { return Ok(()) };
         let fired = format!("{}:{}:{number}", failpoint.point, when.word());
         // Told first: a process that is dead tells nothing.

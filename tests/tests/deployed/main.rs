@@ -3,5 +3,6 @@
 mod bench;
 mod failures;
 mod flow;
+mod notify;
 mod operations;
 mod storage;
