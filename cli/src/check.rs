@@ -107,6 +107,8 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
     let file = SourceFile { storage, key: source.key.clone(), version: source.version.clone(), size: source.size };
     let limit = Limits::default().plan_slices;
     let output = &dataset.spec.output;
+    let schema = &dataset.spec.schema;
+    let sets_aside = !(dataset.spec.expectations.is_empty() && schema.casts.is_empty() && schema.columns.is_empty());
     if dataset.spec.source.format != Format::Parquet {
         let split = split_text(dataset, &file, None, limit).await?;
         let schema = TextShape::new(dataset, &text_types(&split.text.columns)?)?.schema;
@@ -116,13 +118,15 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
             false => vec![plan::Slice { index: 0, rows: 0..split.about_rows }],
         };
         let packed = if split.text.counted { Packed::Plain } else { packed(&source.key) };
-        let groups = Groups { before: Vec::new(), rows: split.about_rows, schema: &schema, text: Some(packed) };
+        let groups =
+            Groups { before: Vec::new(), rows: split.about_rows, schema: &schema, text: Some(packed), sets_aside };
         return Ok(planned(source, output.row_group_rows, &slices, groups, &cleaner));
     }
     let footer = Footer::read(&file).await?;
     let cleaner = Cleaner::new(dataset, &footer.schema, &file.uri())?;
     let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
-    let groups = Groups { before: footer.row_groups, rows: footer.total_rows, schema: &footer.schema, text: None };
+    let groups =
+        Groups { before: footer.row_groups, rows: footer.total_rows, schema: &footer.schema, text: None, sets_aside };
     Ok(planned(source, output.row_group_rows, &slices, groups, &cleaner))
 }
 
@@ -132,6 +136,7 @@ struct Groups<'a> {
     rows: u64,
     schema: &'a Schema,
     text: Option<Packed>,
+    sets_aside: bool,
 }
 
 fn packed(key: &str) -> Packed {
@@ -155,6 +160,7 @@ fn planned(
         rows: float(groups.rows),
         columns: float(u64::try_from(after.len()).unwrap_or(u64::MAX)),
         slices: u64::try_from(slices.len()).unwrap_or(u64::MAX),
+        sets_aside: groups.sets_aside,
         row_group_rows: float(row_group_rows),
         partitioned: !cleaner.partitions().is_empty(),
     };

@@ -73,6 +73,8 @@ pub struct Shape {
     pub columns: f64,
     /// Slices planned.
     pub slices: u64,
+    /// Whether rows may be set aside: then some are, in most slices.
+    pub sets_aside: bool,
     /// Source rows per output row group.
     pub row_group_rows: f64,
     /// Whether the output is partitioned.
@@ -128,11 +130,12 @@ impl Estimate {
         let gb_seconds = gb_seconds(milliseconds(planning + cleaning), machine.processor_mib)
             + gb_seconds(milliseconds(publishing), machine.finalizer_mib);
 
+        let uploads = shape.slices * if shape.sets_aside { 2 } else { 1 };
         let asked = Asked {
             slices: shape.slices,
-            uploads: shape.slices,
-            // A slice's part ends with a part of the upload that is not full.
-            upload_parts: shape.bytes / UPLOAD_BYTES + shape.slices,
+            uploads,
+            // Each ends with a part that is not full.
+            upload_parts: shape.bytes / UPLOAD_BYTES + uploads,
             source_bytes: shape.bytes,
         };
         let (invocations, requests) = (asked.invocations(), Requests::of(asked));

@@ -101,6 +101,10 @@ impl GivenBack {
 ///
 /// The message is to be given back.
 pub async fn retried(ctx: &Context, message: &Message, receives: u32, error: Error) -> Result<(), GivenBack> {
+    if error.is_permanent() {
+        // It could be recorded nowhere, and no wait helps: on its way to the dead-letter queue.
+        return Err(GivenBack::unreadable(error));
+    }
     let policy = retry::policy(ctx, message).await.unwrap_or_default();
     match retry::failed(ctx, policy, message, receives, &error).await {
         Ok(Retried::GivenUp) => Ok(()),

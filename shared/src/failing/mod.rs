@@ -2,7 +2,8 @@
 //!
 //! Compiled in by the feature `failpoints` only. The sink and the queues are wrapped, and nothing else knows of them. A
 //! source named `7 fail=plan.put:before:1:crash.parquet` kills the process before the first put of its plan, in whatever
-//! invocation that is. Calls are counted in the sink, so that they are counted over invocations.
+//! invocation that is; `slice.put:before:1in5:error` fails one such call in five. Calls are counted in the sink, so that they
+//! are counted over invocations.
 //!
 //! | point | side effect |
 //! |---|---|

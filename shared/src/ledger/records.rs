@@ -273,6 +273,8 @@ pub struct Notice {
     pub dataset: String,
     /// The run.
     pub run_id: String,
+    /// Whose it is to deliver: a new name with each attempt, so that two that begin in the same moment are told apart.
+    pub lease: String,
     /// When it was put, milliseconds since 1970-01-01 UTC.
     pub put_at_ms: i64,
     /// Attempts begun.

@@ -43,6 +43,7 @@ pub(super) async fn put(ctx: &Context, outcome: &Outcome) -> Result<Option<Stamp
         format: FORMAT,
         dataset: run.dataset.clone(),
         run_id: run.run_id.clone(),
+        lease: ctx.clock.new_id(),
         put_at_ms: now_ms,
         attempts: 1,
         next_at_ms: now_ms + LEASE_MS,
@@ -86,7 +87,8 @@ pub(super) async fn again(ctx: &Context, dataset: &str, run_id: &str) -> Result<
         return Ok(());
     }
     let attempts = read.value.attempts.saturating_add(1);
-    let mine = Notice { attempts, next_at_ms: now_ms + LEASE_MS, ..read.value.clone() };
+    let (lease, next_at_ms) = (ctx.clock.new_id(), now_ms + LEASE_MS);
+    let mine = Notice { lease, attempts, next_at_ms, ..read.value.clone() };
     let Some(etag) = ctx.ledger.change_notice(&read, &mine).await? else { return Ok(()) };
     deliver(ctx, &outcome, Stamped { value: mine, etag }, false).await
 }
@@ -218,6 +220,7 @@ mod tests {
             format: FORMAT,
             dataset: "d".into(),
             run_id: "r".into(),
+            lease: "l".into(),
             put_at_ms: 1_000,
             attempts,
             next_at_ms: 0,

@@ -66,6 +66,11 @@ async fn the_topic_tells_its_subscribers_of_a_complete_run_and_of_a_failed_one()
     for fact in ["2,000 read", "fare is not negative", "time ", "about $", "invocations", "told in/a.parquet"] {
         assert!(text.contains(fact), "{fact}: {text}");
     }
+    let run_id = complete["MessageAttributes"]["run_id"]["Value"].as_str().context("the run")?;
+    for metric in ["PlanDuration", "SliceDuration", "PublishDuration", "Cost"] {
+        bench.said(&format!("\"{metric}\":"), run_id).await?;
+    }
+    bench.said("\"ColdStarts\":1", "Function").await?;
     assert_eq!(complete["MessageAttributes"]["status"]["Value"], "complete");
 
     bench.put("b.parquet", Bytes::from_static(b"number,fare\n1,2.5\n")).await?;

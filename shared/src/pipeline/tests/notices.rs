@@ -189,7 +189,7 @@ async fn a_finalizer_that_dies_before_it_tells_is_followed_by_another_that_does(
     let notified = objects.get(&keys::notified("trips", run_id)).unwrap().clone();
     stack.sink.delete(&keys::notified("trips", run_id)).await.unwrap();
     let notice = format!(
-        r#"{{"format":1,"dataset":"trips","run_id":"{run_id}","put_at_ms":{now},"attempts":1,"next_at_ms":{due},"told":[],"problems":{{}}}}"#,
+        r#"{{"format":1,"dataset":"trips","run_id":"{run_id}","lease":"l","put_at_ms":{now},"attempts":1,"next_at_ms":{due},"told":[],"problems":{{}}}}"#,
         now = stack.clock.now_ms.load(Ordering::SeqCst),
         due = stack.clock.now_ms.load(Ordering::SeqCst) + 30_000,
     );
@@ -208,7 +208,7 @@ async fn without_a_channel_nothing_is_noted_and_what_was_noted_before_goes() {
     let plan = stack.ready(&source, Purpose::Incremental, "", 1).await;
     assert!(matches!(finalize(&stack.ctx, "trips", &plan.run.run_id).await.unwrap(), Finalized::Ended(_)));
     assert_eq!(notices(&stack), 0);
-    let left = r#"{"format":1,"dataset":"trips","run_id":"gone","put_at_ms":0,"attempts":1,"next_at_ms":0,"told":[],"problems":{}}"#;
+    let left = r#"{"format":1,"dataset":"trips","run_id":"gone","lease":"l","put_at_ms":0,"attempts":1,"next_at_ms":0,"told":[],"problems":{}}"#;
     stack.sink.put(&keys::notice("gone"), Bytes::from(left)).await.unwrap();
     stack.sink.put(&keys::notice("torn"), Bytes::from("nonsense")).await.unwrap();
     assert_eq!(swept(&stack).await, 1, "one that nobody understands stops nobody");
