@@ -99,5 +99,5 @@ pub fn run_ended(stack: &str, outcome: &Outcome) -> Value {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests;

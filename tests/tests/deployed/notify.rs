@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use bytes::Bytes;
 use rowmill::dataset::Dataset;
 use rowmill::ledger::{Ledger, Status, keys};
-use rowmill::storage::{S3Stores, Storage, Stores, list_all};
+use rowmill::storage::{S3Stores, Stores, list_all};
 use rowmill_tests::stack::{Stack, eventually};
 use rowmill_tests::trips::{self, parquet, trips};
 use serde_json::{Value, json};
