@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use rowmill::clean::{Cleaner, text_types};
+use rowmill::cost::{Architecture, Prices};
 use rowmill::dataset::{Dataset, Format};
 use rowmill::ledger::Source;
 use rowmill::pipeline::Limits;
@@ -16,7 +17,7 @@ use rowmill::storage::Stores;
 use serde::Serialize;
 
 use crate::args::CheckArgs;
-use crate::estimate::{Estimate, Shape, assumptions};
+use crate::estimate::{Estimate, Machine, Packed, Shape, assumptions};
 use crate::fault::{Exit, Fault};
 use crate::location::shown;
 use crate::render::{self, Align, Table, bytes, count, float, length, plural};
@@ -112,6 +113,8 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
     let file = SourceFile { storage, key: source.key.clone(), version: source.version.clone(), size: source.size };
     let limit = Limits::default().plan_slices;
     let output = &dataset.spec.output;
+    let schema = &dataset.spec.schema;
+    let sets_aside = !(dataset.spec.expectations.is_empty() && schema.casts.is_empty() && schema.columns.is_empty());
     if dataset.spec.source.format != Format::Parquet {
         let split = split_text(dataset, &file, None, limit).await?;
         let schema = TextShape::new(dataset, &text_types(&split.text.columns)?)?.schema;
@@ -120,13 +123,16 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
             true => split.slices,
             false => vec![plan::Slice { index: 0, rows: 0..split.about_rows }],
         };
-        let groups = Groups { before: Vec::new(), rows: split.about_rows, schema: &schema };
+        let packed = if split.text.counted { Packed::Plain } else { packed(&source.key) };
+        let groups =
+            Groups { before: Vec::new(), rows: split.about_rows, schema: &schema, text: Some(packed), sets_aside };
         return Ok(planned(source, output.row_group_rows, &slices, groups, &cleaner));
     }
     let footer = Footer::read(&file).await?;
     let cleaner = Cleaner::new(dataset, &footer.schema, &file.uri())?;
     let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
-    let groups = Groups { before: footer.row_groups, rows: footer.total_rows, schema: &footer.schema };
+    let groups =
+        Groups { before: footer.row_groups, rows: footer.total_rows, schema: &footer.schema, text: None, sets_aside };
     Ok(planned(source, output.row_group_rows, &slices, groups, &cleaner))
 }
 
@@ -135,6 +141,13 @@ struct Groups<'a> {
     before: Vec<u64>,
     rows: u64,
     schema: &'a Schema,
+    text: Option<Packed>,
+    sets_aside: bool,
+}
+
+fn packed(key: &str) -> Packed {
+    let compressed = [".gz", ".zst"].iter().any(|extension| key.ends_with(extension));
+    if compressed { Packed::Compressed } else { Packed::Plain }
 }
 
 fn planned(
@@ -147,14 +160,17 @@ fn planned(
     let windows = slices.iter().flat_map(|slice| plan::windows(slice, row_group_rows));
     let row_groups_after = windows.map(|window| window.end - window.start).collect();
     let after = columns(cleaner.output_schema());
-    let estimate = Estimate::of(Shape {
-        bytes: float(source.size),
+    let shape = Shape {
+        bytes: source.size,
+        text: groups.text,
         rows: float(groups.rows),
         columns: float(u64::try_from(after.len()).unwrap_or(u64::MAX)),
-        slices: float(u64::try_from(slices.len()).unwrap_or(u64::MAX)),
+        slices: u64::try_from(slices.len()).unwrap_or(u64::MAX),
+        sets_aside: groups.sets_aside,
         row_group_rows: float(row_group_rows),
         partitioned: !cleaner.partitions().is_empty(),
-    });
+    };
+    let estimate = Estimate::of(shape, &Machine::TEMPLATE, &Prices::US_EAST_1, Architecture::X86_64);
     Planned {
         uri: source.uri(),
         error: None,
@@ -183,6 +199,7 @@ fn text(dataset: &Dataset, checked: &Checked) -> String {
         ("row groups", Align::Right),
         ("after", Align::Right),
         ("slices", Align::Right),
+        ("invocations", Align::Right),
         ("memory", Align::Right),
         ("GB-s", Align::Right),
         ("cost", Align::Right),
@@ -195,6 +212,7 @@ fn text(dataset: &Dataset, checked: &Checked) -> String {
             groups(&planned.row_groups_before),
             groups(&planned.row_groups_after),
             length(planned.slices),
+            count(planned.estimate.invocations),
             bytes(planned.estimate.memory_bytes),
             format!("{:.1}", planned.estimate.gb_seconds),
             dollars(planned.estimate.dollars),
@@ -205,12 +223,16 @@ fn text(dataset: &Dataset, checked: &Checked) -> String {
     text.push_str(&schemas(&checked.sources));
     let totals = &checked.totals;
     text.push_str(&format!(
-        "\nin all {:.1} GB-seconds, {}; up to {} of memory and {:.1} s a slice\n{}",
+        "\nin all {} invocations, {:.1} GB-seconds, {} requests to S3 and {} to SQS, {}; up to {} of memory and {:.1} s a \
+         slice\n{}",
+        count(totals.invocations),
         totals.gb_seconds,
+        count(totals.requests.put + totals.requests.get),
+        count(totals.requests.queue),
         dollars(totals.dollars),
         bytes(totals.memory_bytes),
         totals.slice_seconds,
-        assumptions()
+        assumptions(&Prices::US_EAST_1, Architecture::X86_64)
     ));
     text
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rowmill::clock::SystemClock;
 use rowmill::ledger::Outcome;
+use rowmill::notify::{Channels, FixedUrl, Webhook};
 use rowmill::pipeline::embedded::{Progress, drain};
-use rowmill::pipeline::{Context, Limits};
+use rowmill::pipeline::{Context, Limits, notices};
 use rowmill::queue::MemoryQueue;
 use rowmill::storage::Stores;
 
@@ -18,6 +19,12 @@ use crate::sink::Sink;
 
 /// Longer than any slice takes: a message of this process is never delivered twice for being slow.
 const VISIBILITY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The variable that holds the URL of a webhook that is told how runs ended.
+const WEBHOOK: &str = "ROWMILL_WEBHOOK_URL";
+/// How often a command tries what a webhook did not take, and how long it waits for the next try at most.
+const TELLS: u32 = 3;
+const LONGEST_PAUSE_MS: u64 = 5_000;
 
 /// What one command runs on.
 #[derive(Debug)]
@@ -45,7 +52,12 @@ impl Engine {
     pub fn new(sink: &Sink, stores: Arc<dyn Stores>, workers: Option<u16>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let workers = workers.map_or(cores, usize::from);
-        let limits = Limits { threads: (cores / workers).max(1), small_whole: false, ..Limits::default() };
+        let limits = Limits {
+            threads: (cores / workers).max(1),
+            small_whole: false,
+            peak_mib: rowmill::telemetry::peak_mib,
+            ..Limits::default()
+        };
         let clock = Arc::new(SystemClock);
         // The worker loop counts receives itself, and gives a message up in the open.
         let queue = |name| Arc::new(MemoryQueue::new(name, clock.clone(), VISIBILITY, u32::MAX));
@@ -59,6 +71,30 @@ impl Engine {
             limits,
         );
         Self { ctx, work, finalize, workers }
+    }
+
+    /// The same engine, which tells a webhook how runs ended, if the environment names one.
+    pub fn telling(self) -> Result<Self, Fault> {
+        let Some(url) = std::env::var(WEBHOOK).ok().filter(|url| !url.is_empty()) else { return Ok(self) };
+        let url = FixedUrl::new(&url).map_err(|problem| Fault::usage(format!("{WEBHOOK}: {problem}")))?;
+        let Some(channels) = Channels::of(vec![Arc::new(Webhook::new(url))]) else { return Ok(self) };
+        Ok(Self { ctx: self.ctx.telling(channels), ..self })
+    }
+
+    /// Tells what could not be told when runs ended, now or by an earlier command. What stays is left to the next one.
+    pub async fn tell_left(&self, dataset: &str) {
+        for tells in 1..=TELLS {
+            let next_ms = match notices::tell_left(&self.ctx, dataset).await {
+                Ok(None) => return,
+                Ok(Some(next_ms)) => u64::try_from(next_ms).unwrap_or(0),
+                Err(error) => return eprintln!("note: not told how runs ended: {error}"),
+            };
+            if tells == TELLS || next_ms > LONGEST_PAUSE_MS {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(next_ms)).await;
+        }
+        eprintln!("note: the webhook did not take every message: the next command tries again");
     }
 
     /// Slices in hand at once.

@@ -207,6 +207,9 @@ impl<'a> Ingest<'a> {
     pub async fn finish(self, engine: &Engine) -> Result<(Report, bool), Fault> {
         let running = self.lines.iter().filter(|line| matches!(line, Line::Running(_))).count();
         let mut drained = if running == 0 { Drained::default() } else { engine.drain(running).await? };
+        if !drained.interrupted && !self.asked.dry_run {
+            engine.tell_left(&self.dataset.spec.name).await;
+        }
         let sink = self.ctx.ledger.sink().as_ref();
         let mut reports = Vec::new();
         for line in self.lines {

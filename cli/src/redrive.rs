@@ -73,7 +73,7 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
     let given = args.dataset.as_deref().map(read_dataset).transpose()?;
     let stores = Arc::new(AnyStores::default());
     let sink = Sink::existing(args.place.sink.as_deref().unwrap_or(sink::DEFAULT), &stores).await?;
-    let engine = Engine::new(&sink, stores, None);
+    let engine = Engine::new(&sink, stores, None).telling()?;
     let ctx = &engine.ctx;
     let failed = failed_runs(&ctx.ledger, &args.runs).await?;
     if failed.is_empty() {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rowmill::ledger::records::{Open, SliceResult};
+use rowmill::cost::Took;
+use rowmill::ledger::records::{Notified, Open, SliceResult};
 use rowmill::ledger::{Ledger, Outcome, Plan, RowCounts, SliceRecord};
 use serde::Serialize;
 
@@ -25,6 +26,7 @@ struct Shown {
     plan: Option<Plan>,
     slices: Vec<SliceRecord>,
     outcome: Option<Outcome>,
+    notified: Option<Notified>,
 }
 
 /// Runs the command.
@@ -43,6 +45,7 @@ pub async fn show(args: ShowArgs) -> Result<Exit, Fault> {
 async fn gather(ledger: &Ledger, entry: history::Entry) -> Result<Shown, Fault> {
     let plan = ledger.plan(&entry.dataset, &entry.run_id).await?;
     let records = ledger.slices(&entry.dataset, &entry.run_id).await?;
+    let notified = ledger.notified(&entry.dataset, &entry.run_id).await?;
     let known = history::read(ledger, entry).await?;
     Ok(Shown {
         run_id: known.entry.run_id.clone(),
@@ -53,6 +56,7 @@ async fn gather(ledger: &Ledger, entry: history::Entry) -> Result<Shown, Fault> 
         plan,
         slices: records.into_iter().map(|record| record.value).collect(),
         outcome: known.outcome,
+        notified,
     })
 }
 
@@ -89,15 +93,41 @@ fn text(ledger: &Ledger, run: &Shown) -> String {
         let took_ms = u64::try_from(outcome.finished_at_ms - outcome.started_at_ms).unwrap_or(0);
         fact("ended", format!("{}, after {} s", moment(outcome.finished_at_ms), seconds(took_ms)));
         fact("rows", fates(&outcome.rows));
+        if let Some(took) = &outcome.took {
+            fact("took", taken(took));
+        }
         if let Some(error) = &outcome.error {
             fact("error", error.message.clone());
         }
+    }
+    if let Some(notified) = &run.notified {
+        fact("told", told(notified));
     }
     let mut text = facts.text("");
     if let Some(outcome) = &run.outcome {
         text.push_str(&details(ledger, outcome));
     } else {
         text.push_str(&slices(&run.slices));
+    }
+    text
+}
+
+/// What a run took, in one line.
+fn taken(took: &Took) -> String {
+    let worked = format!("{} s of work in {} invocations", seconds(took.compute_ms()), count(took.invocations));
+    let peak = took.peak_mib.map(|mib| format!(", {} MiB at most", count(mib))).unwrap_or_default();
+    let bill = took.dollars.map(|dollars| format!(", {:.1} GB-seconds, about ${dollars:.5}", took.gb_seconds));
+    format!("{worked}{peak}{}", bill.unwrap_or_default())
+}
+
+/// Who was told how the run ended.
+fn told(notified: &Notified) -> String {
+    let mut text = format!("{} at {}", notified.told.join(" and "), moment(notified.at_ms));
+    if notified.told.is_empty() {
+        text = "nobody".to_owned();
+    }
+    for (channel, problem) in &notified.dropped {
+        text.push_str(&format!("; {channel} never took it: {problem}"));
     }
     text
 }

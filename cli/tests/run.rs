@@ -37,9 +37,10 @@ fn the_json_has_the_shape_that_scripts_depend_on_and_rows_add_up() {
     assert_eq!(number(&report["totals"], "complete"), 4);
     assert_eq!(number(&report["totals"]["rows"], "read"), 20_000);
     rows_add_up(&report["totals"]["rows"]);
-    let fields = "run_id dataset source status error slices duration_ms rows reasons drift coerced parts quarantine"
-        .split(' ')
-        .collect();
+    let fields =
+        "run_id dataset source status error slices duration_ms rows reasons drift coerced parts quarantine took"
+            .split(' ')
+            .collect();
     for run in report["runs"].as_array().unwrap() {
         assert_eq!(keys(run), fields);
         assert_eq!(keys(&run["source"]), BTreeSet::from(["uri", "etag", "size"]));

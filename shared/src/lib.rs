@@ -8,12 +8,14 @@
 //! Features keep functions small: `aws` links S3 and SQS, `process` links Arrow, Parquet and SQL.
 
 pub mod clock;
+pub mod cost;
 pub mod dataset;
 pub mod error;
 pub mod event;
 #[cfg(any(feature = "failpoints", test))]
 pub mod failing;
 pub mod ledger;
+pub mod notify;
 pub mod pipeline;
 pub mod plan;
 pub mod queue;

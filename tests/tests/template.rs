@@ -155,9 +155,12 @@ fn each_timeout_that_may_be_chosen_has_a_visibility() {
 #[rstest]
 #[case("WorkQueue", "WorkDlq")]
 #[case("FinalizeQueue", "FinalizeDlq")]
-fn a_message_is_tried_five_times_and_then_kept_longer_than_before(#[case] queue: &str, #[case] dead_letters: &str) {
+fn a_message_is_tried_more_often_than_any_dataset_may_ask_for_and_then_kept_longer_than_before(
+    #[case] queue: &str,
+    #[case] dead_letters: &str,
+) {
     let redrive = &properties(queue)["RedrivePolicy"];
-    assert!(redrive["maxReceiveCount"].as_u64().unwrap() >= 5);
+    assert!(redrive["maxReceiveCount"].as_u64().unwrap() > rowmill::dataset::MAX_ATTEMPTS);
     assert_eq!(referent(&redrive["deadLetterTargetArn"]), dead_letters);
     let retention = |queue: &str| properties(queue)["MessageRetentionPeriod"].as_u64().unwrap();
     // A dead letter keeps the time at which it was first sent.
@@ -189,14 +192,16 @@ fn the_schedules_ask_for_a_relist_and_for_a_heal_sweep() {
 const KEY: [&str; 2] = ["kms:Decrypt", "kms:GenerateDataKey"];
 const LOG: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 const READ_SOURCE: [&str; 3] = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"];
-const RECEIVE: [&str; 3] = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
+const RECEIVE: [&str; 4] =
+    ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
+const TELL: [&str; 2] = ["secretsmanager:GetSecretValue", "sns:Publish"];
 const WRITE: [&str; 3] = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"];
 const SEND: [&str; 1] = ["sqs:SendMessage"];
 
 #[rstest]
 #[case("CheckerPolicy", &[&KEY[..], &LOG, &READ_SOURCE, &SEND, &["s3:PutObject", "sqs:GetQueueAttributes"]])]
 #[case("ProcessorPolicy", &[&KEY[..], &LOG, &READ_SOURCE, &RECEIVE, &SEND, &WRITE])]
-#[case("FinalizerPolicy", &[&KEY[..], &LOG, &READ_SOURCE, &RECEIVE, &SEND, &WRITE, &["s3:DeleteObject"]])]
+#[case("FinalizerPolicy", &[&KEY[..], &LOG, &READ_SOURCE, &RECEIVE, &SEND, &WRITE, &TELL, &["s3:DeleteObject"]])]
 #[case("SchedulerPolicy", &[&KEY[..], &SEND, &["lambda:InvokeFunction"]])]
 fn a_role_may_use_these_verbs_and_no_others(#[case] policy: &str, #[case] expected: &[&[&'static str]]) {
     let expected: BTreeSet<&str> = expected.iter().flat_map(|verbs| verbs.iter().copied()).collect();
@@ -340,7 +345,7 @@ fn waiting_messages_failed_runs_and_failing_functions_raise_alarms_that_reach_so
     for function in ["CheckerFunction", "ProcessorFunction", "FinalizerFunction"] {
         exists("Errors", "FunctionName", function);
     }
-    for metric in ["RunsFailed", "DatasetsRefused"] {
+    for metric in ["RunsFailed", "DatasetsRefused", "NoticesDropped"] {
         let alarm = alarms.values().find(|alarm| alarm["MetricName"] == metric).expect(metric);
         assert_eq!(alarm["Namespace"], "Rowmill");
         assert_eq!(alarm["Dimensions"][0]["Name"], "Stack", "{metric}: two stacks in an account must not share it");
@@ -388,8 +393,64 @@ fn the_outputs_are_those_that_the_command_looks_for() {
         "FinalizeQueueUrl",
         "FinalizeDlqUrl",
         "OnFailureQueueUrl",
+        "NotificationTopicArn",
     ] {
         assert!(outputs.contains_key(name), "no output {name}");
+    }
+}
+
+#[test]
+fn the_finalizer_alone_tells_how_runs_ended_and_knows_the_webhooks_secret_by_name() {
+    for (name, function) in all("AWS::Lambda::Function") {
+        let variables = &function["Environment"]["Variables"];
+        let (topic, secret) = (&variables["ROWMILL_NOTIFICATION_TOPIC"], &variables["ROWMILL_WEBHOOK_SECRET"]);
+        if name == "FinalizerFunction" {
+            assert_eq!((referent(topic), referent(secret)), ("NotificationTopic", "WebhookSecretArn"));
+        } else {
+            assert!(topic.is_null() && secret.is_null(), "{name}");
+        }
+    }
+    let tellers = all("AWS::IAM::Policy").into_keys().filter(|name| verbs(name).contains("sns:Publish"));
+    assert_eq!(tellers.collect::<Vec<_>>(), ["FinalizerPolicy"]);
+    assert_eq!(resources_of("FinalizerPolicy", "sns:Publish"), r#"{"Ref":"NotificationTopic"}"#);
+    assert_eq!(resources_of("FinalizerPolicy", "secretsmanager:GetSecretValue"), r#"{"Ref":"WebhookSecretArn"}"#);
+    assert_eq!(template()["Parameters"]["WebhookSecretArn"]["Default"], "", "it is optional");
+}
+
+#[test]
+fn notifications_go_to_a_topic_of_their_own_which_an_address_may_subscribe_to() {
+    let topic = properties("NotificationTopic");
+    assert_eq!(topic["KmsMasterKeyId"]["Fn::If"][1]["Ref"], "KmsKeyArn");
+    let subscription = &template()["Resources"]["NotificationSubscription"];
+    assert_eq!(subscription["Condition"], "HasNotificationEmail");
+    assert_eq!(referent(&subscription["Properties"]["TopicArn"]), "NotificationTopic");
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_that_the_functions_print() {
+    let body = properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().unwrap();
+    for metric in [
+        "RunsComplete",
+        "RunsFailed",
+        "RunsSuperseded",
+        "RowsKept",
+        "RowsQuarantined",
+        "RowsFiltered",
+        "BytesRead",
+        "BytesWritten",
+        "PlanDuration",
+        "SliceDuration",
+        "PublishDuration",
+        "RunDuration",
+        "PeakMemory",
+        "ColdStarts",
+        "Cost",
+        "GBSeconds",
+        "SlicesFailed",
+        "NoticesDropped",
+        "DatasetsRefused",
+    ] {
+        assert!(body.contains(&format!("\"{metric}\"")), "{metric}");
     }
 }
 

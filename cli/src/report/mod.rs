@@ -4,6 +4,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use rowmill::cost::Took;
 use rowmill::dataset::Dataset;
 use rowmill::ledger::{Coerced, Outcome, RowCounts, Run};
 use rowmill::storage::Storage;
@@ -55,6 +56,8 @@ pub struct RunReport {
     pub parts: Vec<PartReport>,
     /// The quarantine that readers see.
     pub quarantine: Vec<QuarantineReport>,
+    /// What it took; null where it has not ended.
+    pub took: Option<Took>,
     /// For people only.
     #[serde(skip)]
     pub warnings: BTreeMap<String, u64>,
@@ -180,6 +183,7 @@ impl RunReport {
             coerced: Vec::new(),
             parts: Vec::new(),
             quarantine: Vec::new(),
+            took: None,
             warnings: BTreeMap::new(),
             remarks: Vec::new(),
         }
@@ -201,6 +205,7 @@ impl RunReport {
             coerced: Vec::new(),
             parts: Vec::new(),
             quarantine: Vec::new(),
+            took: None,
             warnings: BTreeMap::new(),
             remarks: Vec::new(),
         }
@@ -226,6 +231,7 @@ impl RunReport {
             coerced: outcome.coerced.clone(),
             parts: parts.collect(),
             quarantine: quarantine.collect(),
+            took: outcome.took.clone(),
             warnings: outcome.warnings.clone(),
             remarks: outcome.notes.clone(),
             ..Self::bare(&outcome.run, outcome.status.into(), error)

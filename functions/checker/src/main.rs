@@ -17,6 +17,7 @@ async fn main() -> Result<(), Error> {
 /// Behind SQS each message fails alone; a direct invocation fails whole, after every record had its turn, and Lambda
 /// tries it again or hands it to the on-failure queue.
 async fn handle(ctx: &Context, payload: Value) -> Result<Value, Error> {
+    rowmill::telemetry::invoked(ctx.now_ms());
     let Decoded { sqs, items } = event::decode(&payload)?;
     let (mut answers, mut failed, mut last_error) = (Vec::new(), Vec::new(), None);
     for item in items {

@@ -35,3 +35,9 @@ pub fn deserialize_option<'de, D: serde::Deserializer<'de>>(deserializer: D) -> 
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| parse(&text).map_err(serde::de::Error::custom)).transpose()
 }
+
+/// For serde's `deserialize_with`: a duration, written as a string.
+pub fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse(&text).map_err(serde::de::Error::custom)
+}

@@ -7,6 +7,7 @@ mod archive;
 mod compression;
 mod default_value;
 pub mod duration;
+mod ending;
 mod folder;
 mod keep;
 mod layout;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 pub use archive::{Archive, MAX_FILES};
 pub use compression::Compression;
+pub use ending::{Ending, MAX_ATTEMPTS, NotifySpec, RetrySpec};
 pub use keep::{Condition, Keep, Scalar};
 pub use layout::{Lineage, PartitionSpec};
 pub use overlap::overlap;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::text::CsvSpec;
-use super::{ColumnType, Compression, Lineage, PartitionSpec};
+use super::{ColumnType, Compression, Lineage, NotifySpec, PartitionSpec, RetrySpec};
 
 /// The file's top level.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -26,6 +26,12 @@ pub struct DatasetSpec {
     pub transform: TransformSpec,
     /// Where parts go and how they are written.
     pub output: OutputSpec,
+    /// How often, and how far apart, what failed is tried again. Absent: [`RetrySpec::default`] on a deployed stack; on one
+    /// machine five quick tries, after which the run stays open for the next command.
+    pub retry: Option<RetrySpec>,
+    /// Which ends of runs are told.
+    #[serde(default)]
+    pub notify: NotifySpec,
 }
 
 /// `[source]`.

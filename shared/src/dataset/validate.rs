@@ -40,6 +40,7 @@ pub(super) fn problems(spec: &DatasetSpec) -> Vec<Problem> {
     transform(&mut found, &spec.transform, &spec.schema.columns);
     output(&mut found, &spec.output);
     found.0.extend(super::text::problems(spec));
+    found.0.extend(super::ending::problems(spec));
     found.0
 }
 

@@ -1,19 +1,23 @@
 //! The deployed stack: a context from the environment, and SQS batches answered message by message.
 
 mod batch;
+#[cfg(feature = "notify")]
+mod channels;
 
 use std::env;
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 
-pub use batch::{Batch, BatchResponse, answer_batch};
+pub use batch::{Batch, BatchResponse, GivenBack, answer_batch, retried};
+#[cfg(feature = "notify")]
+pub use channels::channels_from_environment;
 
 use crate::clock::SystemClock;
 use crate::pipeline::{Context, Limits};
-use crate::queue::{Queue, SqsQueue};
+use crate::queue::{Inbox, Queue, SqsQueue};
 use crate::storage::{S3Stores, Stores};
-use crate::{Error, Result};
+use crate::{Error, Result, telemetry};
 
 /// The sink: `s3://bucket`.
 pub const SINK: &str = "ROWMILL_SINK";
@@ -53,12 +57,18 @@ fn stores(config: &SdkConfig) -> Arc<dyn Stores> {
     return Arc::new(S3Stores::new(config));
 }
 
+/// The queue that a function receives from, whose URL is in the variable `name`.
+pub async fn inbox_from_environment(name: &str) -> Result<Arc<dyn Inbox>> {
+    let sqs = aws_sdk_sqs::Client::new(&sdk_config().await);
+    Ok(Arc::new(SqsQueue::new(sqs, variable(name)?)))
+}
+
 fn variable(name: &str) -> Result<String> {
     env::var(name).map_err(|_| Error::Internal(format!("environment variable {name} is not set: see template.yaml")))
 }
 
 fn limits() -> Result<Limits> {
-    let mut limits = Limits { threads: threads(), ..Limits::default() };
+    let mut limits = Limits { threads: threads(), peak_mib: telemetry::peak_mib, ..Limits::default() };
     if let Ok(seconds) = env::var(STALL_SECONDS) {
         let parsed: i64 = seconds.parse().map_err(|error| {
             Error::Internal(format!("{STALL_SECONDS}={seconds} is not a number of seconds: {error}"))

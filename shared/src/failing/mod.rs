@@ -2,7 +2,8 @@
 //!
 //! Compiled in by the feature `failpoints` only. The sink and the queues are wrapped, and nothing else knows of them. A
 //! source named `7 fail=plan.put:before:1:crash.parquet` kills the process before the first put of its plan, in whatever
-//! invocation that is. Calls are counted in the sink, so that they are counted over invocations.
+//! invocation that is; `slice.put:before:1in5:error` fails one such call in five. Calls are counted in the sink, so that they
+//! are counted over invocations.
 //!
 //! | point | side effect |
 //! |---|---|
@@ -10,8 +11,9 @@
 //! | `plan.put`, `slice.put`, `slice.delete`, `outcome.put` | ledger objects of a run |
 //! | `pointer.claim`, `pointer.mark` | swaps of the pointer that leave a claim in it, or none |
 //! | `upload.begin`, `upload.part`, `upload.complete`, `upload.abort` | uploads of parts and quarantine |
+//! | `notice.put`, `notice.touch`, `notified.put`, `notice.delete` | somebody is to be told of a run's end, and is |
 //! | `part.delete` | a part or a quarantine file is retired |
-//! | `send.file`, `send.slice`, `send.run` | messages |
+//! | `send.file`, `send.slice`, `send.run`, `send.notice` | messages |
 
 mod point;
 mod queue;
@@ -36,7 +38,7 @@ use storage::FailingStorage;
 /// Where calls are counted: where every function may write. The ledger lists it nowhere.
 const FOLDER: &str = "_rowmill/configs/failpoints/";
 /// Calls are told apart up to this one.
-const COUNTED_CALLS: u32 = 8;
+const COUNTED_CALLS: u32 = 64;
 /// Longer than any function may run.
 const HANG: Duration = Duration::from_secs(3_600);
 
@@ -120,7 +122,7 @@ impl Failpoints {
     }
 
     async fn fail(&self, armed: &Armed, when: When, number: u32) -> Result<(), String> {
-        let asked = |failpoint: &&Failpoint| failpoint.when == when && failpoint.call.is_none_or(|call| call == number);
+        let asked = |failpoint: &&Failpoint| failpoint.when == when && failpoint.call.asks_for(&armed.name, number);
         let Some(failpoint) = armed.failpoints.iter().find(asked) else { return Ok(()) };
         let fired = format!("{}:{}:{number}", failpoint.point, when.word());
         // Told first: a process that is dead tells nothing.

@@ -2,22 +2,50 @@
 
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 /// What a name holds for each failpoint.
 const MARK: &str = "fail=";
 /// What stands between several failpoints of one name.
 const SEPARATOR: char = ',';
 
-/// One failpoint: `fail=<point>:<before|after>:<1|2|…|every>:<crash|hang|error>`.
+/// One failpoint: `fail=<point>:<before|after>:<1|2|…|every|1in5>:<crash|hang|error>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failpoint {
     /// The side effect, such as `plan.put`.
     pub point: String,
     /// On which side of it.
     pub when: When,
-    /// Which call of it, from 1, over all invocations that handle the source; `None`: every one.
-    pub call: Option<u32>,
+    /// Which call of it.
+    pub call: Call,
     /// How.
     pub action: Action,
+}
+
+/// Which calls fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// This one, from 1, over all invocations that handle the source.
+    Number(u32),
+    /// Every one.
+    Every,
+    /// One in so many, at random: which ones, the source's name decides.
+    OneIn(u32),
+}
+
+impl Call {
+    /// Whether call `number` of a source of this name is to fail.
+    pub fn asks_for(self, name: &str, number: u32) -> bool {
+        match self {
+            Self::Number(asked) => asked == number,
+            Self::Every => true,
+            Self::OneIn(many) => {
+                let digest = Sha256::digest(format!("{number} {name}").as_bytes());
+                let roll = digest.iter().take(2).fold(0_u32, |roll, byte| roll * 256 + u32::from(*byte));
+                u64::from(roll) * u64::from(many) < 65_536
+            }
+        }
+    }
 }
 
 /// The side of a call.
@@ -63,8 +91,11 @@ impl FromStr for Failpoint {
             _ => return Err(wrong()),
         };
         let call = match call {
-            "every" => None,
-            number => Some(number.parse().map_err(|_| wrong())?),
+            "every" => Call::Every,
+            call => match call.strip_prefix("1in") {
+                Some(many) => Call::OneIn(many.parse().map_err(|_| wrong())?),
+                None => Call::Number(call.parse().map_err(|_| wrong())?),
+            },
         };
         let action = match action {
             "crash" => Action::Crash,
@@ -115,11 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn a_chance_is_the_same_for_one_name_and_comes_true_over_many() {
+        let asked = failpoints("7 fail=upload.begin:before:1in5:error.parquet");
+        assert_eq!(asked[0].call, Call::OneIn(5));
+        let names: Vec<String> = (0..1_000).map(|number| format!("{number}.parquet")).collect();
+        let fails = |call| names.iter().filter(|name| Call::OneIn(5).asks_for(name, call)).count();
+        assert_eq!(fails(1), fails(1));
+        assert!((1..=5).all(|call| (150..250).contains(&fails(call))), "{:?}", [fails(1), fails(2)]);
+    }
+
+    #[test]
     fn a_name_may_ask_for_several() {
         let asked = failpoints("7 fail=plan.put:before:1:crash,slice.put:after:every:error.parquet");
         assert_eq!(asked.len(), 2);
-        assert_eq!(asked[0].call, Some(1));
-        assert_eq!((asked[1].when, asked[1].call, asked[1].action), (When::After, None, Action::Error));
+        assert_eq!(asked[0].call, Call::Number(1));
+        assert_eq!((asked[1].when, asked[1].call, asked[1].action), (When::After, Call::Every, Action::Error));
         assert!(failpoints("7 fail=plan.put:sometime:1:crash.parquet").is_empty());
         assert!(failpoints("clean.parquet").is_empty());
     }

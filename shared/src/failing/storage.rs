@@ -43,9 +43,13 @@ fn put_point(key: &str, condition: PutIf<'_>, body: &[u8]) -> Option<&'static st
         let pointer: serde_json::Value = serde_json::from_slice(body).ok()?;
         return Some(if pointer.get("claim")?.is_null() { "pointer.mark" } else { "pointer.claim" });
     }
+    if key.starts_with(keys::NOTICES) {
+        return Some(if condition == PutIf::Absent { "notice.put" } else { "notice.touch" });
+    }
     match key.strip_prefix(keys::RUNS)? {
         key if key.ends_with("/plan.json") => Some("plan.put"),
         key if key.ends_with("/outcome.json") => Some("outcome.put"),
+        key if key.ends_with("/notified.json") => Some("notified.put"),
         _ => Some("slice.put"),
     }
 }
@@ -54,6 +58,8 @@ fn put_point(key: &str, condition: PutIf<'_>, body: &[u8]) -> Option<&'static st
 fn delete_point(key: &str) -> &'static str {
     if key.starts_with(keys::OPEN) {
         "open.delete"
+    } else if key.starts_with(keys::NOTICES) {
+        "notice.delete"
     } else if key.starts_with(keys::RUNS) {
         "slice.delete"
     } else {

@@ -7,6 +7,8 @@ use crate::dataset::Dataset;
 pub const DATASETS: &str = "_rowmill/datasets/";
 /// Markers of unfinished runs.
 pub const OPEN: &str = "_rowmill/open/";
+/// Markers of ended runs that somebody is to be told of.
+pub const NOTICES: &str = "_rowmill/notices/";
 /// The ledger of runs.
 pub const RUNS: &str = "_rowmill/runs/";
 /// Rows set aside.
@@ -52,6 +54,16 @@ pub fn slice(dataset: &str, run_id: &str, index: u32) -> String {
 /// A run's outcome.
 pub fn outcome(dataset: &str, run_id: &str) -> String {
     format!("{RUNS}{dataset}/{run_id}/outcome.json")
+}
+
+/// The record that an ended run was told of.
+pub fn notified(dataset: &str, run_id: &str) -> String {
+    format!("{RUNS}{dataset}/{run_id}/notified.json")
+}
+
+/// The marker of an ended run that somebody is to be told of.
+pub fn notice(run_id: &str) -> String {
+    format!("{NOTICES}{run_id}")
 }
 
 /// The marker of an unfinished run.

@@ -3,6 +3,7 @@
 mod counts;
 pub mod identity;
 pub mod keys;
+mod notices;
 pub mod records;
 mod store;
 pub mod transition;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{RowCounts, Run};
+use crate::cost::{Took, Usage};
 use crate::plan::Slice;
 use crate::storage::ObjectVersion;
 use crate::write::PendingUpload;
@@ -46,6 +47,9 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// When planning began, milliseconds since 1970-01-01 UTC.
     pub created_at_ms: i64,
+    /// What planning used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// An object that becomes visible when its upload is completed.
@@ -73,6 +77,9 @@ pub struct SliceRecord {
     pub attempt: String,
     /// When it was written, milliseconds since 1970-01-01 UTC.
     pub recorded_at_ms: i64,
+    /// What the attempt used; absent where nobody cleaned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// How the slice ended.
     #[serde(flatten)]
     pub result: SliceResult,
@@ -235,6 +242,9 @@ pub struct Outcome {
     pub started_at_ms: i64,
     /// When it ended.
     pub finished_at_ms: i64,
+    /// What it took; absent in outcomes written before this was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<Took>,
 }
 
 /// The marker of an unfinished run.
@@ -254,6 +264,45 @@ pub struct Open {
     pub recorded: u32,
     /// How often a sweep restarted it without progress since.
     pub restarts: u32,
+}
+
+/// The marker of an ended run that somebody is to be told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The run's dataset.
+    pub dataset: String,
+    /// The run.
+    pub run_id: String,
+    /// Whose it is to deliver: a new name with each attempt, so that two that begin in the same moment are told apart.
+    pub lease: String,
+    /// When it was put, milliseconds since 1970-01-01 UTC.
+    pub put_at_ms: i64,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Not to be delivered before: somebody may be at it, or a channel was down.
+    pub next_at_ms: i64,
+    /// The channels that took it.
+    pub told: Vec<String>,
+    /// What the others said last, by channel.
+    pub problems: BTreeMap<String, String>,
+}
+
+/// That an ended run was told of: put if absent, in the run's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The run.
+    pub run_id: String,
+    /// When, milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// The channels that took it.
+    pub told: Vec<String>,
+    /// Channels that were given up on, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, String>,
 }
 
 /// What readers see of a source, and who is changing it.

@@ -22,7 +22,7 @@ const MAX_OBJECT_BYTES: u64 = 64 << 20;
 const MAX_PARSED: usize = 64;
 
 /// How many ledger objects are read at once.
-const READS_AT_ONCE: usize = 16;
+pub(super) const READS_AT_ONCE: usize = 16;
 
 /// A ledger object and the ETag it was read with.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ impl Ledger {
         &self.sink
     }
 
-    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stamped<T>>> {
+    pub(super) async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stamped<T>>> {
         let Some(object) = self.sink.get(key, MAX_OBJECT_BYTES).await? else { return Ok(None) };
         let value = parse(&self.sink.uri(key), &object.bytes)?;
         Ok(Some(Stamped { value, etag: object.meta.version.etag }))
@@ -66,7 +66,7 @@ impl Ledger {
 
     /// Puts the object unless one lies there: `Ok(true)` where this one, byte for byte, lies there now. A put whose
     /// reply was lost finds itself.
-    async fn put_once<T: Serialize>(&self, key: &str, value: &T) -> Result<bool> {
+    pub(super) async fn put_once<T: Serialize>(&self, key: &str, value: &T) -> Result<bool> {
         let bytes = encode(key, value)?;
         match self.sink.put_if(key, PutIf::Absent, bytes.clone()).await? {
             PutOutcome::Written { .. } => Ok(true),
@@ -79,7 +79,7 @@ impl Ledger {
 
     /// Replaces what was read with `etag` (`None`: nothing was there). `Ok(None)` where another writer was first,
     /// else the new ETag. A swap whose reply was lost finds itself.
-    async fn swap<T: Serialize>(&self, key: &str, etag: Option<&str>, value: &T) -> Result<Option<String>> {
+    pub(super) async fn swap<T: Serialize>(&self, key: &str, etag: Option<&str>, value: &T) -> Result<Option<String>> {
         let bytes = encode(key, value)?;
         let condition = etag.map_or(PutIf::Absent, PutIf::Matches);
         match self.sink.put_if(key, condition, bytes.clone()).await? {

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{Context, open};
+use crate::cost::Took;
 use crate::ledger::identity::{Purpose, same_version};
 use crate::ledger::records::{FORMAT, PendingPart};
 use crate::ledger::{Coerced, Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
@@ -100,7 +101,13 @@ pub(crate) fn bare_outcome(
         notes: plan.map(|plan| plan.notes.clone()).unwrap_or_default(),
         started_at_ms: plan.map_or(now_ms, |plan| plan.created_at_ms),
         finished_at_ms: now_ms,
+        took: None,
     }
+}
+
+/// What a run took that is not published.
+fn took(plan: Option<&Plan>, records: &[Stamped<SliceRecord>]) -> Took {
+    Took::of(plan, records.iter().map(|record| &record.value), None)
 }
 
 /// Closes a run as failed: records the outcome, then takes back what was uploaded. What was published stays.
@@ -114,6 +121,7 @@ pub async fn fail(ctx: &Context, run: &Run, failure: Failure) -> Result<Outcome>
         warnings: sums.warnings,
         drift: sums.drift,
         coerced: sums.coerced,
+        took: Some(took(plan.as_ref(), &records)),
         ..bare_outcome(ctx, run, plan.as_ref(), Status::Failed, Some(failure))
     };
     settle(ctx, outcome, &records).await
@@ -158,7 +166,8 @@ pub async fn supersede(ctx: &Context, run: &Run, by: &str) -> Result<Outcome> {
     let records = ctx.ledger.slices(&run.dataset, &run.run_id).await?;
     let failure = Failure { kind: "superseded".into(), message: format!("superseded by {by}") };
     enqueue_newest(ctx, run).await?;
-    let outcome = bare_outcome(ctx, run, plan.as_ref(), Status::Superseded, Some(failure));
+    let bare = bare_outcome(ctx, run, plan.as_ref(), Status::Superseded, Some(failure));
+    let outcome = Outcome { took: Some(took(plan.as_ref(), &records)), ..bare };
     settle(ctx, outcome, &records).await
 }
 

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::cost::Usage;
 use crate::dataset::Dataset;
 use crate::ledger::{Ledger, Run};
+use crate::notify::Channels;
 use crate::queue::Queue;
 use crate::storage::web::is_web;
 use crate::storage::{Storage, Stores};
@@ -32,6 +34,10 @@ pub struct Limits {
     pub threads: usize,
     /// Memory of the process that cleans a slice, bytes; `None` where nothing bounds it.
     pub memory_bytes: Option<u64>,
+    /// The most memory that this process has used, MiB, where the system tells.
+    pub peak_mib: fn() -> Option<u64>,
+    /// How long the delivery of a notice is tried, milliseconds.
+    pub notice_ms: i64,
 }
 
 impl Default for Limits {
@@ -45,6 +51,8 @@ impl Default for Limits {
             small_whole: true,
             threads: 1,
             memory_bytes: None,
+            peak_mib: || None,
+            notice_ms: 24 * 3_600_000,
         }
     }
 }
@@ -66,6 +74,10 @@ pub struct Context {
     pub limits: Limits,
     /// When this invocation ends, milliseconds since 1970-01-01 UTC; `None` where nothing ends it.
     pub deadline_ms: Option<i64>,
+    /// When the message in hand came, milliseconds since 1970-01-01 UTC.
+    pub began_ms: i64,
+    /// Who is told how runs ended; `None` where nobody is.
+    pub channels: Option<Arc<Channels>>,
     configs: Arc<Mutex<HashMap<String, Arc<Dataset>>>>,
 }
 
@@ -80,7 +92,27 @@ impl Context {
         limits: Limits,
     ) -> Self {
         let ledger = Ledger::new(sink);
-        Self { ledger, stores, work, finalize, clock, limits, deadline_ms: None, configs: Arc::default() }
+        let (deadline_ms, began_ms, channels) = (None, 0, None);
+        Self { ledger, stores, work, finalize, clock, limits, deadline_ms, began_ms, channels, configs: Arc::default() }
+    }
+
+    /// The same context, which tells these channels how runs ended.
+    pub fn telling(self, channels: Channels) -> Self {
+        Self { channels: Some(Arc::new(channels)), ..self }
+    }
+
+    /// The same context for a message that came just now.
+    pub fn from_now(&self) -> Self {
+        Self { began_ms: self.now_ms(), ..self.clone() }
+    }
+
+    /// What was used since `since_ms`.
+    pub fn usage(&self, since_ms: i64) -> Usage {
+        Usage {
+            duration_ms: u64::try_from(self.now_ms() - since_ms).unwrap_or(0),
+            memory_mib: self.limits.memory_bytes.map(|bytes| bytes >> 20),
+            peak_mib: (self.limits.peak_mib)(),
+        }
     }
 
     /// The same context for an invocation that ends at `deadline_ms`.

@@ -32,47 +32,65 @@ pub async fn stopped(ctx: &Context, message: &Message, before: u32) -> Result<St
         ctx.work.send(&[message.encode_stopped(stops)?]).await?;
         return Ok(Stopped::SentAgain { stops });
     }
-    let (dataset, run_id) = match message {
-        Message::File { run } => {
-            give_up_file(ctx, run, stops).await?;
-            (&run.dataset, &run.run_id)
-        }
-        Message::Slice { dataset, run_id, slice } => {
-            give_up_slice(ctx, dataset, run_id, *slice, stops).await?;
-            (dataset, run_id)
-        }
-        // Nothing else is stopped: it is left to its queue.
-        Message::Run { .. } | Message::GiveUp { .. } | Message::Missing { .. } | Message::Prune { .. } => {
-            return Ok(Stopped::GivenUp);
-        }
-    };
-    let end = Message::Run { dataset: dataset.clone(), run_id: run_id.clone() };
-    ctx.finalize.send(&[end.encode()?]).await?;
+    give_up(ctx, message, &|what| failure(ctx, what, stops)).await?;
     Ok(Stopped::GivenUp)
 }
 
+/// Records what a message asked for as failed, each thing in the words of `failure`, and has a finalizer close the run.
+pub(super) async fn give_up(
+    ctx: &Context,
+    message: &Message,
+    failure: &(dyn Fn(&str) -> Failure + Sync),
+) -> Result<()> {
+    let (dataset, run_id) = match message {
+        Message::File { run } => {
+            give_up_file(ctx, run, failure).await?;
+            (&run.dataset, &run.run_id)
+        }
+        Message::Slice { dataset, run_id, slice } => {
+            give_up_slice(ctx, dataset, run_id, *slice, failure).await?;
+            (dataset, run_id)
+        }
+        // Nothing else is given up: it is left to its queue.
+        Message::Run { .. }
+        | Message::GiveUp { .. }
+        | Message::Missing { .. }
+        | Message::Notice { .. }
+        | Message::Prune { .. } => return Ok(()),
+    };
+    let end = Message::Run { dataset: dataset.clone(), run_id: run_id.clone() };
+    ctx.finalize.send(&[end.encode()?]).await
+}
+
 /// A file message plans, and cleans where there is one slice.
-async fn give_up_file(ctx: &Context, run: &Run, stops: u32) -> Result<()> {
+async fn give_up_file(ctx: &Context, run: &Run, failure: &(dyn Fn(&str) -> Failure + Sync)) -> Result<()> {
     let Some(plan) = ctx.ledger.plan(&run.dataset, &run.run_id).await? else {
-        close::fail(ctx, run, failure(ctx, "the plan", stops)).await?;
+        close::fail(ctx, run, failure("the plan")).await?;
         return Ok(());
     };
     let recorded = ctx.ledger.recorded(&run.dataset, &run.run_id).await?;
     for message in heal::missing(&plan, &recorded) {
         let Message::Slice { slice, .. } = message else { continue };
-        give_up_slice(ctx, &run.dataset, &run.run_id, slice, stops).await?;
+        give_up_slice(ctx, &run.dataset, &run.run_id, slice, failure).await?;
     }
     Ok(())
 }
 
-async fn give_up_slice(ctx: &Context, dataset: &str, run_id: &str, slice: u32, stops: u32) -> Result<()> {
+async fn give_up_slice(
+    ctx: &Context,
+    dataset: &str,
+    run_id: &str,
+    slice: u32,
+    failure: &(dyn Fn(&str) -> Failure + Sync),
+) -> Result<()> {
     let record = SliceRecord {
         format: FORMAT,
         run_id: run_id.to_owned(),
         slice,
         attempt: ctx.clock.new_id(),
         recorded_at_ms: ctx.now_ms(),
-        result: SliceResult::Failed(failure(ctx, &format!("slice {slice}"), stops)),
+        usage: None,
+        result: SliceResult::Failed(failure(&format!("slice {slice}"))),
     };
     // Where another delivery finished it meanwhile, that record stays.
     ctx.ledger.record_slice(dataset, &record).await?;

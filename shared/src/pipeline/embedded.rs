@@ -14,12 +14,14 @@ use super::finalize::{self, Finalized};
 use super::formats::Formats;
 use super::message::Message;
 use super::process::{Processed, process};
+use super::retry::{self, Retried};
 use crate::ledger::Outcome;
 use crate::queue::MemoryQueue;
 use crate::queue::memory::Delivery;
 use crate::{Error, Result};
 
-/// How often a message is tried before the embedded run gives up; the run stays open and the next command resumes it.
+/// How often a message is tried before the embedded run gives up; the run stays open and the next command resumes it. A
+/// dataset's `[retry]` goes before this.
 pub const MAX_RECEIVES: u32 = 5;
 
 /// The wait before the second try; it doubles with each further one.
@@ -92,6 +94,18 @@ async fn deliver(ctx: Context, queue: Arc<MemoryQueue>, delivery: Delivery) -> O
         Err(error) => error,
     };
     tracing::warn!(%error, receives = delivery.receive_count, "message failed");
+    match by_policy(&ctx, &delivery, &error).await {
+        Some(Retried::Later { after }) => {
+            tokio::time::sleep(after).await;
+            queue.nack(delivery.id);
+            return None;
+        }
+        Some(Retried::GivenUp) => {
+            queue.ack(delivery.id);
+            return None;
+        }
+        None => {}
+    }
     if delivery.receive_count < MAX_RECEIVES {
         tokio::time::sleep(FIRST_BACKOFF * (1 << delivery.receive_count.min(8))).await;
         queue.nack(delivery.id);
@@ -102,12 +116,26 @@ async fn deliver(ctx: Context, queue: Arc<MemoryQueue>, delivery: Delivery) -> O
     Some(Progress::GaveUp { run_id, error })
 }
 
+/// What the dataset's own policy makes of a failed delivery. A finalizer's message has no dead-letter queue here, so that its
+/// attempts are counted as well.
+async fn by_policy(ctx: &Context, delivery: &Delivery, error: &Error) -> Option<Retried> {
+    let message = Message::decode(&delivery.body).ok()?;
+    let policy = retry::policy(ctx, &message).await?;
+    let retried = retry::failed(ctx, policy, &message, delivery.receive_count, error).await.ok()?;
+    let exhausted = u64::from(delivery.receive_count) >= policy.attempts;
+    Some(retried).filter(|retried| *retried == Retried::GivenUp || !exhausted)
+}
+
 async fn handle(ctx: &Context, body: &str) -> Result<Option<Progress>> {
     match Message::decode(body)? {
-        message @ (Message::Run { .. } | Message::GiveUp { .. } | Message::Missing { .. } | Message::Prune { .. }) => {
+        message @ (Message::Run { .. }
+        | Message::GiveUp { .. }
+        | Message::Missing { .. }
+        | Message::Notice { .. }
+        | Message::Prune { .. }) => {
             match finalize::handle(ctx, message).await? {
                 Finalized::Ended(outcome) => Ok(Some(Progress::Ended(outcome))),
-                Finalized::Waiting { .. } | Finalized::Pruned => Ok(None),
+                Finalized::Waiting { .. } | Finalized::Pruned | Finalized::Noticed => Ok(None),
             }
         }
         message @ (Message::File { .. } | Message::Slice { .. }) => {

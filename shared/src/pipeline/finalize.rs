@@ -11,7 +11,8 @@ use super::close::{self, Sums, abort_all, at_once, bare_outcome, pending};
 use super::message::Message;
 use super::publish::{self, ATTEMPT, Claimed, Completed, complete, complete_all, of_slices};
 use super::verify::{self, Verdict};
-use super::{heal, prune};
+use super::{heal, notices, prune};
+use crate::cost::Took;
 use crate::ledger::records::PendingPart;
 use crate::ledger::{Failure, Outcome, Plan, SliceRecord, SliceResult, Stamped, Status};
 use crate::{Error, Result, telemetry};
@@ -28,15 +29,22 @@ pub enum Finalized {
     },
     /// The output of a source that is gone was removed, or is to stay after all.
     Pruned,
+    /// Somebody was told how a run ended, or will be.
+    Noticed,
 }
 
 /// Handles one message of the finalize queue.
 pub async fn handle(ctx: &Context, message: Message) -> Result<Finalized> {
+    let ctx = &ctx.from_now();
     match message {
         Message::Run { dataset, run_id } => finalize(ctx, &dataset, &run_id).await,
         Message::GiveUp { dataset, run_id } => {
             heal::give_up(ctx, &dataset, &run_id).await?;
             finalize(ctx, &dataset, &run_id).await
+        }
+        Message::Notice { dataset, run_id } => {
+            notices::again(ctx, &dataset, &run_id).await?;
+            Ok(Finalized::Noticed)
         }
         Message::Prune { dataset, bucket, key } => {
             prune::unpublish(ctx, &dataset, &bucket, &key).await?;
@@ -98,6 +106,7 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
                 coerced: sums.coerced,
                 parts,
                 quarantine,
+                took: Some(took(ctx, &plan, &records)),
                 ..bare_outcome(ctx, &plan.run, Some(&plan), Status::Complete, None)
             };
             let outcome = ctx.ledger.settle_outcome(outcome).await?;
@@ -134,10 +143,20 @@ async fn conclude(ctx: &Context, outcome: Outcome) -> Result<Outcome> {
         }
     }
     if ctx.ledger.open_run(&run.run_id).await?.is_some() {
+        // The notice before the marker goes, and told of after: a crash in between leaves one of the two for the sweep.
+        let notice = notices::put(ctx, &outcome).await?;
         telemetry::run_ended(&outcome);
         ctx.ledger.close(&run.run_id).await?;
+        if let Some(notice) = notice {
+            notices::first(ctx, &outcome, notice).await;
+        }
     }
     Ok(outcome)
+}
+
+/// What a run took until now.
+fn took(ctx: &Context, plan: &Plan, records: &[Stamped<SliceRecord>]) -> Took {
+    Took::of(Some(plan), records.iter().map(|record| &record.value), Some(ctx.usage(ctx.began_ms)))
 }
 
 /// The slices whose uploads are neither open nor completed: expired, or aborted by someone else.
@@ -202,6 +221,7 @@ async fn fail_showing(
         drift: sums.drift,
         coerced: sums.coerced,
         quarantine: shown.into_iter().flatten().collect(),
+        took: Some(took(ctx, plan, records)),
         ..bare_outcome(ctx, &plan.run, Some(plan), Status::Failed, Some(failure))
     };
     let outcome = ctx.ledger.settle_outcome(outcome).await?;

@@ -48,6 +48,7 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
             text: Some(text),
             notes: Vec::new(),
             created_at_ms,
+            usage: None,
         });
     }
     let file = source_file(ctx, run).await?;
@@ -87,5 +88,6 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
         text: None,
         notes,
         created_at_ms,
+        usage: None,
     })
 }

@@ -4,7 +4,7 @@
 //! last sweep is left alone, and so is every run while messages wait in the work queue: theirs may be among them.
 
 use super::message::Message;
-use super::{Context, close};
+use super::{Context, close, notices};
 use crate::Result;
 use crate::ledger::records::{FORMAT, Open};
 use crate::ledger::{Failure, Plan, SliceRecord, SliceResult, Stamped};
@@ -20,6 +20,8 @@ pub struct Healed {
     pub closed: u64,
     /// The runs restarted or closed.
     pub runs: Vec<String>,
+    /// Notices of ended runs that are to be delivered again.
+    pub notices: u64,
 }
 
 /// What a sweep does about one run.
@@ -47,7 +49,7 @@ fn decide(open: &Open, recorded: u32, now_ms: i64, stall_ms: i64, restarts: u32,
 
 /// Restarts what open runs lack.
 pub async fn heal(ctx: &Context, dry_run: bool) -> Result<Healed> {
-    let mut healed = Healed::default();
+    let mut healed = Healed { notices: notices::sweep(ctx, dry_run).await?, ..Healed::default() };
     let opens = ctx.ledger.open_runs().await?;
     if opens.is_empty() {
         return Ok(healed);
@@ -121,6 +123,7 @@ pub(super) async fn give_up(ctx: &Context, dataset: &str, run_id: &str) -> Resul
             slice,
             attempt: ctx.clock.new_id(),
             recorded_at_ms: ctx.now_ms(),
+            usage: None,
             result: SliceResult::Failed(failure.clone()),
         };
         ctx.ledger.record_slice(dataset, &record).await?;

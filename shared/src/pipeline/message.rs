@@ -46,6 +46,13 @@ pub enum Message {
         /// The run that there would be. Its source has no version.
         run: Box<Run>,
     },
+    /// To a finalizer: somebody is to be told how the run ended.
+    Notice {
+        /// The run's dataset.
+        dataset: String,
+        /// The run.
+        run_id: String,
+    },
     /// To a finalizer: a source seems to be gone; if so, remove its output.
     Prune {
         /// The dataset.
@@ -81,7 +88,8 @@ impl Message {
     pub fn run_id(&self) -> &str {
         match self {
             Self::File { run } | Self::Missing { run } => &run.run_id,
-            Self::Slice { run_id, .. } | Self::Run { run_id, .. } | Self::GiveUp { run_id, .. } => run_id,
+            Self::Slice { run_id, .. } | Self::Run { run_id, .. } => run_id,
+            Self::GiveUp { run_id, .. } | Self::Notice { run_id, .. } => run_id,
             Self::Prune { .. } => "",
         }
     }

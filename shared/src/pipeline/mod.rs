@@ -9,11 +9,13 @@ pub mod deadline;
 pub mod finalize;
 pub mod heal;
 pub mod message;
+pub mod notices;
 pub mod open;
 pub mod process;
 mod prune;
 pub(crate) mod publish;
 pub mod request;
+pub mod retry;
 pub mod verify;
 
 #[cfg(feature = "process")]

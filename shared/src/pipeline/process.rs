@@ -29,6 +29,7 @@ pub enum Processed {
 
 /// Handles one message of the work queue. A transient error gives the message back; everything else is recorded.
 pub async fn process(ctx: &Context, convert: &dyn Convert, message: Message) -> Result<Processed> {
+    let ctx = &ctx.from_now();
     match message {
         Message::File { run } => file(ctx, convert, &run).await,
         Message::Slice { dataset, run_id, slice } => {
@@ -59,7 +60,7 @@ async fn file(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Process
             Err(error) => return ended_by(ctx, run, error).await,
         },
     };
-    tracing::info!(run_id = run.run_id, rows = plan.rows, slices = plan.slices.len(), "planned");
+    telemetry::planned(&plan);
     let recorded = ctx.ledger.recorded(&run.dataset, &run.run_id).await?;
     let messages = missing(&plan, &recorded);
     match messages.as_slice() {
@@ -67,7 +68,7 @@ async fn file(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Process
             ctx.finalize.send(&[Message::of_run(run).encode()?]).await?;
             Ok(Processed::Planned { sent: 0 })
         }
-        [Message::Slice { slice, .. }] => one_slice(ctx, convert, &plan, *slice).await,
+        [Message::Slice { slice, .. }] => one_slice(&ctx.from_now(), convert, &plan, *slice).await,
         _ if is_small(ctx, run).await? => all_slices(ctx, convert, &plan, &messages).await,
         _ => send(ctx, &messages).await,
     }
@@ -94,7 +95,7 @@ async fn all_slices(ctx: &Context, convert: &dyn Convert, plan: &Plan, messages:
             return send(ctx, rest).await;
         }
         let began_ms = ctx.now_ms();
-        match clean_and_record(ctx, convert, plan, *slice).await {
+        match clean_and_record(&ctx.from_now(), convert, plan, *slice).await {
             Ok((Processed::Recorded, Fate::Cleaned)) => longest_ms = longest_ms.max(ctx.now_ms() - began_ms),
             // The run ends here: the other slices would be cleaned for nothing.
             Ok((processed, _)) => return Ok(processed),
@@ -120,7 +121,7 @@ async fn ended_by(ctx: &Context, run: &Run, error: Error) -> Result<Processed> {
 async fn make_plan(ctx: &Context, convert: &dyn Convert, run: &Run) -> Result<Plan> {
     let earlier = earlier_plan(ctx, run).await?;
     let plan = convert.plan(ctx, run, earlier.as_ref()).await?;
-    Ok(Plan { follows: earlier.map(|earlier| earlier.run.run_id), ..plan })
+    Ok(Plan { follows: earlier.map(|earlier| earlier.run.run_id), usage: Some(ctx.usage(ctx.began_ms)), ..plan })
 }
 
 /// The plan of the run that is published for this very object version: a reprocess keeps its boundaries, so that a
@@ -201,6 +202,7 @@ async fn record(ctx: &Context, plan: &Plan, index: u32, attempt: String, result:
         slice: index,
         attempt,
         recorded_at_ms: ctx.now_ms(),
+        usage: Some(ctx.usage(ctx.began_ms)),
         result,
     };
     let mut mine = ctx.ledger.record_slice(&run.dataset, &record).await?;

@@ -149,6 +149,15 @@ impl MemoryQueue {
         was_in_flight
     }
 
+    /// Has a delivery's message wait so long before it is received again. False where the delivery came too late.
+    pub fn hide(&self, id: u64, wait: Duration) -> bool {
+        let until_ms = self.clock.now_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+        let mut state = self.state();
+        let Some((_, visible_at_ms)) = state.in_flight.get_mut(&id) else { return false };
+        *visible_at_ms = until_ms;
+        true
+    }
+
     /// How many messages wait where.
     pub fn depth(&self) -> Depth {
         let mut state = self.state();

@@ -25,3 +25,11 @@ pub trait Queue: Debug + Send + Sync {
     /// About how many messages wait to be received.
     async fn waiting(&self) -> Result<u64>;
 }
+
+/// A queue that a function receives from.
+#[async_trait]
+pub trait Inbox: Debug + Send + Sync {
+    /// Has a received message wait so long before it is received again, from now on; in place of the queue's own visibility
+    /// timeout. `receipt` names the delivery.
+    async fn hide(&self, receipt: &str, wait: std::time::Duration) -> Result<()>;
+}

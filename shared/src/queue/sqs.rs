@@ -1,5 +1,7 @@
 //! Messages to SQS.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
@@ -8,7 +10,7 @@ use aws_sdk_sqs::operation::RequestId;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, QueueAttributeName, SendMessageBatchRequestEntry};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::Queue;
+use super::{Inbox, Queue};
 use crate::storage::aws::{Pauses, causes};
 use crate::{Error, Result};
 
@@ -95,6 +97,21 @@ impl Queue for SqsQueue {
     }
 }
 
+#[async_trait]
+impl Inbox for SqsQueue {
+    async fn hide(&self, receipt: &str, wait: Duration) -> Result<()> {
+        let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
+        let request = request.visibility_timeout(visibility(wait));
+        request.send().await.map(drop).map_err(|error| self.error(described(&error)))
+    }
+}
+
+/// Whole seconds, rounded up; SQS takes 12 hours at most.
+fn visibility(wait: Duration) -> i32 {
+    let seconds = wait.as_millis().div_ceil(1_000).min(12 * 3_600);
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
 /// SQS's own words about a call that failed, or else what went wrong on the way to it.
 fn described<E>(error: &SdkError<E, HttpResponse>) -> String
 where
@@ -156,6 +173,12 @@ mod tests {
             let sent: Vec<usize> = batches.into_iter().flatten().collect();
             prop_assert_eq!(sent, (0..sizes.len()).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_rounded_up() {
+        let waits = [0, 1, 1_500, 2_000, 90_000_000].map(|ms| visibility(Duration::from_millis(ms)));
+        assert_eq!(waits, [0, 1, 2, 2, 43_200]);
     }
 
     #[test]

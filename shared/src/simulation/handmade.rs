@@ -86,6 +86,7 @@ impl Convert for Handmade {
             text: None,
             notes: Vec::new(),
             created_at_ms,
+            usage: None,
         })
     }
 

@@ -9,6 +9,7 @@ mod dice;
 mod faulty;
 mod handmade;
 mod happenings;
+mod listener;
 mod queues;
 mod quiet;
 mod reader;

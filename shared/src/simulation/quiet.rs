@@ -27,14 +27,31 @@ impl World {
             self.drain();
             self.ask(Intent::Incremental, "relist");
             self.drain();
-            if self.reader.seen().open.is_empty() || self.dice.is_broken() {
+            if (self.reader.seen().open.is_empty() && !self.owes_notices()) || self.dice.is_broken() {
                 return;
             }
             self.pass(LONG_MS);
             self.ask(Intent::Heal, "sweep");
         }
         let open = self.reader.seen().open.clone();
-        self.dice.broken(Unfinished, format!("runs stay open: {open:?}"));
+        let owes = self.owes_notices();
+        self.dice.broken(Unfinished, format!("runs stay open: {open:?}, notices are left: {owes}"));
+    }
+
+    fn owes_notices(&self) -> bool {
+        self.sink.objects().iter().any(|(key, _)| key.starts_with(keys::NOTICES))
+    }
+
+    /// Every run that ended was told of, unless it was a trial.
+    fn compare_notices(&self, outcome: &Outcome) {
+        let run = &outcome.run;
+        let told = self.heard.lock().unwrap().get(&run.run_id).copied().unwrap_or(0);
+        if (told > 0) != run.purpose.publishes() {
+            self.dice.broken(Unfinished, format!("run {} was told of {told} times: {run:?}", run.run_id));
+        }
+        if told > 1 {
+            self.dice.count("told of twice");
+        }
     }
 
     /// Compares what lies there with what ought to.
@@ -47,6 +64,7 @@ impl World {
                 continue;
             };
             compared.runs += 1;
+            self.compare_notices(outcome);
             self.dice.count(match outcome.status {
                 Status::Complete => "run complete",
                 Status::Failed => "run failed",

@@ -91,7 +91,7 @@ impl Reader {
                 }
                 self.look_at_outcome(&seen, &outcome);
                 seen.outcomes.entry(run_id.to_owned()).or_insert_with(|| (bytes.clone(), outcome));
-            } else {
+            } else if !key.ends_with("notified.json") {
                 let record: SliceRecord = parsed(bytes);
                 seen.records.entry(run_id.to_owned()).or_default().entry(record.slice).or_default().push(record);
             }

@@ -11,8 +11,12 @@ pub fn put(key: &str, swaps: bool) -> &'static str {
         return match key {
             key if key.ends_with("plan.json") => "put plan",
             key if key.ends_with("outcome.json") => "put outcome",
+            key if key.ends_with("notified.json") => "put notified",
             _ => "put slice record",
         };
+    }
+    if key.starts_with(keys::NOTICES) {
+        return if swaps { "touch notice" } else { "put notice" };
     }
     "keep config"
 }
@@ -21,6 +25,7 @@ pub fn put(key: &str, swaps: bool) -> &'static str {
 pub fn delete(key: &str) -> &'static str {
     match key {
         key if key.starts_with(keys::OPEN) => "delete marker",
+        key if key.starts_with(keys::NOTICES) => "delete notice",
         key if key.starts_with(keys::RUNS) => "forget slice record",
         key if key.contains(keys::QUARANTINE) => "delete quarantine",
         _ => "delete part",

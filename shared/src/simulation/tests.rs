@@ -6,11 +6,13 @@ use super::{Crashes, Report, run, trace};
 const DEFAULT_SEEDS: u64 = 20_000;
 
 /// Faults and races that the default seeds must meet.
-const FAULTS: [&str; 38] = [
+const FAULTS: [&str; 40] = [
     "a content returned",
     "a stale finalizer woke up",
     "applied mid-run",
     "batch partly failed",
+    "channel down",
+    "channel took it and did not say so",
     "completed long ago",
     "condition lost",
     "crash",
@@ -48,7 +50,7 @@ const FAULTS: [&str; 38] = [
 ];
 
 /// Side effects before and after which a process must have crashed.
-const STEPS: [&str; 38] = [
+const STEPS: [&str; 43] = [
     "check: keep config",
     "check: put marker",
     "check: send finalize",
@@ -61,6 +63,7 @@ const STEPS: [&str; 38] = [
     "finalize: complete part",
     "finalize: complete quarantine",
     "finalize: delete marker",
+    "finalize: delete notice",
     "finalize: delete part",
     "finalize: delete quarantine",
     "finalize: forget slice record",
@@ -69,11 +72,15 @@ const STEPS: [&str; 38] = [
     "finalize: note fenced",
     "finalize: note left",
     "finalize: put marker",
+    "finalize: put notice",
+    "finalize: put notified",
     "finalize: put outcome",
     "finalize: put slice record",
     "finalize: release claim",
     "finalize: send work",
+    "finalize: tell",
     "finalize: touch marker",
+    "finalize: touch notice",
     "finalize: unpublish",
     "process: abort upload",
     "process: begin part",
@@ -153,7 +160,7 @@ fn assert_kept(report: &Report) {
 
 /// A simulation proves nothing about what it never met.
 fn assert_met(report: &Report) {
-    let faults = FAULTS.iter().filter(|name| report.faults.get(*name).is_none_or(|tally| tally.injected == 0));
+    let faults = FAULTS.iter().filter(|name| report.faults.get(**name).is_none_or(|tally| tally.injected == 0));
     let crashes = |name: &str| report.crashes.get(name).copied().unwrap_or_default();
     let steps = STEPS.iter().filter(|name| crashes(name).before == 0 || crashes(name).after == 0);
     let stale = STALE.iter().filter(|name| crashes(name).stale == 0);

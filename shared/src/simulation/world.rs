@@ -8,6 +8,7 @@ use std::task::{Context as Waking, Poll, Waker};
 use super::dice::Dice;
 use super::faulty::Faulty;
 use super::handmade::Handmade;
+use super::listener::{Heard, Listener};
 use super::queues::{Lossy, Waiting};
 use super::reader::Reader;
 use super::report::Promise::Unfinished;
@@ -18,6 +19,7 @@ use crate::clock::Clock;
 use crate::dataset::Dataset;
 use crate::event::{ObjectCreated, Trigger};
 use crate::ledger::Ledger;
+use crate::notify::Channels;
 use crate::pipeline::check::check;
 use crate::pipeline::message::Message;
 use crate::pipeline::{Context, Limits, finalize, process};
@@ -98,6 +100,8 @@ pub struct World {
     pub finalizing: Arc<Lossy>,
     /// Object-created events: a body is a key.
     pub events: Arc<Lossy>,
+    /// How often each run was told of.
+    pub heard: Heard,
     pub tasks: Vec<Task>,
     pub frozen: Vec<Task>,
     next_task: u64,
@@ -127,6 +131,11 @@ impl World {
             },
         );
         ctx.ledger = PARSED.over(faulty);
+        let heard = Heard::default();
+        let listener = Listener { dice: dice.clone(), heard: Arc::clone(&heard) };
+        if let Some(channels) = Channels::of(vec![Arc::new(listener)]) {
+            ctx = ctx.telling(channels);
+        }
         let keys = match dice.below(10) {
             0..=5 => &KEYS[..1],
             6..=8 => &KEYS[..2],
@@ -146,6 +155,7 @@ impl World {
             work,
             finalizing,
             events,
+            heard,
             tasks: Vec::new(),
             frozen: Vec::new(),
             next_task: 0,

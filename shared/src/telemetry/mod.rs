@@ -1,14 +1,18 @@
 //! What operators see: structured logs, and metrics in CloudWatch's embedded format.
 
+mod memory;
 mod metrics;
 
 use std::io::stderr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::EnvFilter;
 
+pub use memory::peak_mib;
+
 use crate::Error;
-use crate::ledger::{Outcome, Run, SliceRecord, SliceResult};
+use crate::ledger::{Outcome, Plan, Run, SliceRecord, SliceResult};
 
 /// The stack that this process's metrics are of. Only a function prints any, for its standard output is what CloudWatch
 /// reads.
@@ -19,6 +23,12 @@ const STACK_VARIABLE: &str = "ROWMILL_STACK";
 
 /// The variable that holds the log filter, such as `info` or `rowmill=debug`.
 const LOG_VARIABLE: &str = "ROWMILL_LOG";
+
+/// The function's name: set by Lambda.
+const FUNCTION_VARIABLE: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
+/// Whether this process has handled an event.
+static WARM: AtomicBool = AtomicBool::new(false);
 
 /// Starts JSON logs and metrics on standard output, as Lambda collects them. Call once, first.
 pub fn init_function() {
@@ -34,6 +44,34 @@ pub fn init_function() {
 pub fn init_cli() {
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("off"));
     let _ = tracing_subscriber::fmt().with_writer(stderr).with_env_filter(filter).with_target(false).try_init();
+}
+
+/// Tells that an event came: the first of a process is a cold start.
+pub fn invoked(now_ms: i64) {
+    if WARM.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if let Some(stack) = STACK.get() {
+        let function = std::env::var(FUNCTION_VARIABLE).unwrap_or_else(|_| "unknown".to_owned());
+        println!("{}", metrics::started(stack, &function, now_ms));
+    }
+}
+
+/// Tells that a run was planned, or found planned.
+pub fn planned(plan: &Plan) {
+    let (run_id, dataset) = (&plan.run.run_id, &plan.run.dataset);
+    tracing::info!(run_id, dataset, rows = plan.rows, slices = plan.slices.len(), "planned");
+    if let Some(stack) = STACK.get() {
+        println!("{}", metrics::planned(stack, plan));
+    }
+}
+
+/// Tells that a channel never took the notice of a run's end.
+pub fn notice_dropped(run: &Run, channel: &str, problem: &str, now_ms: i64) {
+    tracing::error!(run_id = run.run_id, dataset = run.dataset, channel, problem, "notice dropped");
+    if let Some(stack) = STACK.get() {
+        println!("{}", metrics::notice_dropped(stack, run, channel, now_ms));
+    }
 }
 
 /// Tells that a slice was recorded.
@@ -53,6 +91,9 @@ pub fn slice_ended(run: &Run, record: &SliceRecord) {
         SliceResult::Failed(failure) => {
             tracing::error!(run_id = run.run_id, slice = record.slice, error = failure.message, "slice failed");
         }
+    }
+    if let Some(stack) = STACK.get() {
+        println!("{}", metrics::slice_ended(stack, run, record));
     }
 }
 

@@ -39,11 +39,16 @@ pub struct Site {
 impl Site {
     /// Applies a dataset of this name.
     pub async fn new(stack: &'static Stack, name: &str, row_group_rows: u64) -> Result<Self> {
+        Self::with(stack, name, row_group_rows, "").await
+    }
+
+    /// Applies a dataset of this name with more tables in its file.
+    pub async fn with(stack: &'static Stack, name: &str, row_group_rows: u64, tables: &str) -> Result<Self> {
         let stores = S3Stores::new(&stack.sdk().await);
         let sink = stores.open(&format!("s3://{}", stack.output("SinkBucket")?)).await?;
         let source_bucket = stack.output("SourceBucket")?.to_owned();
         let text = trips::dataset(name, &source_bucket, row_group_rows);
-        let dataset = Dataset::parse(&text, "test.toml")?;
+        let dataset = Dataset::parse(&format!("{text}\n{tables}"), "test.toml")?;
         let ledger = Ledger::new(sink);
         ledger.apply(&dataset).await?;
         Ok(Self { stack, ledger, dataset, s3: stack.s3().await, source_bucket })
@@ -171,6 +176,20 @@ pub async fn set_visibility(stack: &Stack, seconds: u32) -> Result<()> {
     for queue in ["WorkQueueUrl", "FinalizeQueueUrl"] {
         let set = stack.sqs().await.set_queue_attributes().queue_url(stack.output(queue)?);
         set.attributes(QueueAttributeName::VisibilityTimeout, seconds.to_string()).send().await?;
+    }
+    Ok(())
+}
+
+/// Has the queues give a message up after so many receives; the template's are above what any dataset asks for.
+pub async fn set_receives(stack: &Stack, receives: u32) -> Result<()> {
+    for (queue, dead) in [("WorkQueueUrl", "WorkDlqUrl"), ("FinalizeQueueUrl", "FinalizeDlqUrl")] {
+        let arn = QueueAttributeName::QueueArn;
+        let dead = stack.sqs().await.get_queue_attributes().queue_url(stack.output(dead)?).attribute_names(arn.clone());
+        let dead = dead.send().await?;
+        let dead = dead.attributes().and_then(|all| all.get(&arn)).context("a queue has an ARN")?;
+        let policy = json!({"deadLetterTargetArn": dead, "maxReceiveCount": receives});
+        let set = stack.sqs().await.set_queue_attributes().queue_url(stack.output(queue)?);
+        set.attributes(QueueAttributeName::RedrivePolicy, policy.to_string()).send().await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rowmill::dataset::Dataset;
 use rowmill::ledger::Status;
 use rowmill::ledger::identity::Purpose;
@@ -40,6 +40,9 @@ async fn a_file_under_a_key_with_a_space_and_a_plus_comes_out_row_by_row() -> Re
     bench.put("small.parquet", parquet(&trips[..500], 500)?).await?;
     bench.ingested("small.parquet").await?;
     println!("event to outcome, warm, 1 slice: {} ms", started.elapsed().as_millis());
+    let took = outcome.took.context("it says what it took")?;
+    assert!(took.gb_seconds > 0.0 && took.dollars.is_some_and(|dollars| dollars > 0.0), "{took:?}");
+    assert_eq!(took.invocations, 8, "a checker, a plan, 5 slices, a finalizer");
     bench.quiet().await
 }
 

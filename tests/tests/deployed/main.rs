@@ -5,5 +5,6 @@ mod bench;
 mod failures;
 mod flow;
 mod formats;
+mod notify;
 mod operations;
 mod storage;

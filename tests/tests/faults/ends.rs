@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rowmill::ledger::{Outcome, Status};
 use rowmill_tests::command::rowmill;
-use rowmill_tests::faults::site::{FUNCTIONS, Site, configure, set_visibility};
+use rowmill_tests::faults::site::{FUNCTIONS, Site, configure, set_receives, set_visibility};
 use rowmill_tests::stack::{Stack, eventually};
 use rowmill_tests::trips::{parquet, trips};
 use serde_json::Value;
@@ -13,11 +13,14 @@ use serde_json::Value;
 use crate::stack;
 
 const PATIENCE: Duration = Duration::from_secs(150);
+/// Below what datasets ask for by default, so that dead letters are not long in coming.
+const RECEIVES: u32 = 5;
 
 async fn set(stack: &Stack, timeout_s: i32, visibility_s: u32, stall_s: &str) -> Result<()> {
     for function in FUNCTIONS {
         configure(stack, function, timeout_s, &[("ROWMILL_STALL_SECONDS", stall_s)]).await?;
     }
+    set_receives(stack, RECEIVES).await?;
     set_visibility(stack, visibility_s).await
 }
 

@@ -2,6 +2,7 @@
 
 mod ends;
 mod matrix;
+mod retries;
 
 use std::sync::OnceLock;
 

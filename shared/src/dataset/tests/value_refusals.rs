@@ -303,3 +303,21 @@ fn ten_thousand_wrong_columns_are_told_briefly_and_one_more_is_too_many() {
 fn keys_of_text_formats_are_refused_where_they_mean_nothing(#[case] text: String, #[case] expected: &str) {
     assert_eq!(refusal(&text), expected);
 }
+
+#[rstest]
+#[case("[retry]\nattempts = 0", "9:12: `attempts` is 0: write 1 to 12")]
+#[case("[retry]\nattempts = 13", "9:12: `attempts` is 13: write 1 to 12")]
+#[case("[retry]\nceiling = \"2h\"", "9:11: `ceiling` is above an hour: write a shorter one, such as `5m`")]
+#[case(
+    "[retry]\nbackoff = \"6m\"",
+    "9:11: `backoff` is above `ceiling`, the longest wait: lower it, or raise `ceiling`"
+)]
+#[case(
+    "[retry]\nbackoff = \"soon\"",
+    "9:11: `soon` is no duration: write one such as `90s`, `30m`, `12h`, `7d` or `2w`"
+)]
+#[case("[retry]\ntimes = 5", "9:1: unknown key `times`; known here: attempts, backoff, ceiling")]
+#[case("[notify]\non = [\"success\"]", "9:7: unknown value `success`; known here: complete, failed, superseded")]
+fn a_bad_retry_policy_or_notification_is_refused(#[case] lines: &str, #[case] expected: &str) {
+    assert_eq!(refusal(&in_output(lines)), expected);
+}

@@ -121,6 +121,7 @@ impl Stack {
             text: None,
             notes: Vec::new(),
             created_at_ms: self.ctx.now_ms(),
+            usage: None,
             run,
         };
         self.ctx.ledger.settle_plan(plan).await.unwrap()
@@ -157,6 +158,7 @@ impl Stack {
             slice: index,
             attempt: self.clock.new_id(),
             recorded_at_ms: self.ctx.now_ms(),
+            usage: None,
             result: SliceResult::Done(Box::new(done)),
         };
         assert!(self.ctx.ledger.record_slice("trips", &record).await.unwrap());

@@ -5,12 +5,14 @@ mod deadline;
 mod fixture;
 mod heal;
 mod model;
+mod notices;
 mod open;
 #[cfg(feature = "process")]
 #[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 mod partitions;
 mod publish;
 mod races;
+mod retry;
 mod small;
 #[cfg(feature = "process")]
 mod text;

@@ -153,6 +153,7 @@ pub fn outcome(number: usize, status: Status, attempt: usize) -> Outcome {
         quarantine: Vec::new(),
         notes: Vec::new(),
         started_at_ms: 0,
+        took: None,
         finished_at_ms: 0,
     }
 }
