@@ -187,7 +187,8 @@ pub fn assumptions(prices: &Prices, architecture: Architecture) -> String {
     format!(
         "estimates assume the template's functions ({} and {} MiB, {}), {cores:.1} cores a slice, {nanoseconds_a_value} ns a value \
          ({NANOSECONDS_A_BYTE} ns a byte of text),\n{SECONDS_A_SLICE} s a slice besides, and us-east-1's prices: ${} a \
-         GB-second, requests to S3 and SQS, no free tier, no storage; within a factor of 2 of what runs took\n",
+         GB-second, requests to S3 and SQS, no free tier, no storage; expect a\n\
+         factor of 2 either way\n",
         processor_mib,
         finalizer_mib,
         architecture.name(),
