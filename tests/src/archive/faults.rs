@@ -44,7 +44,7 @@ impl Faults {
     }
 
     /// What happens to the next request.
-    pub fn next(&mut self) -> Option<Fault> {
+    pub fn roll(&mut self) -> Option<Fault> {
         self.requests += 1;
         if !self.random.chance(self.share) {
             return None;

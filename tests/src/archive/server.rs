@@ -89,7 +89,7 @@ impl Server {
     fn answer(&self, request: &Request, stream: &mut TcpStream) -> Result<bool> {
         let (file, fault) = {
             let mut state = self.state();
-            (state.files.get(&request.name).cloned(), state.faults.next())
+            (state.files.get(&request.name).cloned(), state.faults.roll())
         };
         match fault {
             Some(Fault::Reset) => return Ok(false),
