@@ -10,6 +10,7 @@ use rowmill::ledger::Outcome;
 use rowmill::pipeline::embedded::{Progress, drain};
 use rowmill::pipeline::{Context, Limits};
 use rowmill::queue::MemoryQueue;
+use rowmill::reports::Reports;
 use rowmill::storage::Stores;
 
 use crate::fault::Fault;
@@ -57,7 +58,8 @@ impl Engine {
             Arc::clone(&finalize) as _,
             clock.clone(),
             limits,
-        );
+        )
+        .with_reports(Some(Arc::new(Reports)));
         Self { ctx, work, finalize, workers }
     }
 

@@ -1,15 +1,18 @@
-//! The finalizer: ends runs.
+//! The finalizer: ends runs, and keeps reports up to date.
+
+use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rowmill::deployed::{Batch, BatchResponse, answer_batch, context_from_environment};
 use rowmill::pipeline::Context;
 use rowmill::pipeline::finalize;
 use rowmill::pipeline::message::Message;
+use rowmill::reports::Reports;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     rowmill::telemetry::init_function();
-    let ctx = context_from_environment().await?;
+    let ctx = context_from_environment().await?.with_reports(Some(Arc::new(Reports)));
     lambda_runtime::run(service_fn(|event: LambdaEvent<Batch>| handle(&ctx, event))).await
 }
 

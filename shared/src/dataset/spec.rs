@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::text::CsvSpec;
-use super::{ColumnType, Compression, Lineage, PartitionSpec};
+use super::{ColumnType, Compression, Lineage, PartitionSpec, ReportSpec};
 
 /// The file's top level.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -26,6 +26,9 @@ pub struct DatasetSpec {
     pub transform: TransformSpec,
     /// Where parts go and how they are written.
     pub output: OutputSpec,
+    /// Figures over the rows kept.
+    #[serde(default)]
+    pub reports: Vec<ReportSpec>,
 }
 
 /// `[source]`.

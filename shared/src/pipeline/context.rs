@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::refresh::Refresh;
 use crate::Result;
 use crate::clock::Clock;
 use crate::dataset::Dataset;
@@ -58,6 +59,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Bounds.
     pub limits: Limits,
+    /// Who keeps reports up to date; `None`: nobody.
+    pub reports: Option<Arc<dyn Refresh>>,
     /// When this invocation ends, milliseconds since 1970-01-01 UTC; `None` where nothing ends it.
     pub deadline_ms: Option<i64>,
     configs: Arc<Mutex<HashMap<String, Arc<Dataset>>>>,
@@ -74,12 +77,28 @@ impl Context {
         limits: Limits,
     ) -> Self {
         let ledger = Ledger::new(sink);
-        Self { ledger, stores, work, finalize, clock, limits, deadline_ms: None, configs: Arc::default() }
+        Self {
+            ledger,
+            stores,
+            work,
+            finalize,
+            clock,
+            limits,
+            reports: None,
+            deadline_ms: None,
+            configs: Arc::default(),
+        }
     }
 
     /// The same context for an invocation that ends at `deadline_ms`.
     pub fn until(&self, deadline_ms: i64) -> Self {
         Self { deadline_ms: Some(deadline_ms), ..self.clone() }
+    }
+
+    /// The same context with somebody who keeps reports up to date, or nobody.
+    #[must_use]
+    pub fn with_reports(self, reports: Option<Arc<dyn Refresh>>) -> Self {
+        Self { reports, ..self }
     }
 
     /// The dataset file with this hash, read once per process: it never changes.

@@ -12,6 +12,7 @@ pub mod open;
 pub mod process;
 mod prune;
 pub(crate) mod publish;
+pub mod refresh;
 pub mod request;
 pub mod verify;
 

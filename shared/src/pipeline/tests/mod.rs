@@ -11,4 +11,7 @@ mod partitions;
 mod publish;
 mod races;
 #[cfg(feature = "process")]
+#[allow(clippy::cast_precision_loss)]
+mod reports;
+#[cfg(feature = "process")]
 mod text;
