@@ -4,4 +4,5 @@ mod bench;
 mod failures;
 mod flow;
 mod operations;
+mod reports;
 mod storage;

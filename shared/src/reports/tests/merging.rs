@@ -35,9 +35,13 @@ fn trips() -> impl Strategy<Value = Vec<Trip>> {
         .prop_map(|trips| (0i64..).zip(trips).map(|(number, (zone, tip))| (zone, tip, number)).collect())
 }
 
-/// What the report is to tell, worked out row by row: exact measures, then mean, sum and spread.
-fn by_hand(trips: &[Trip]) -> Vec<(Option<i32>, (u64, i64, i64), [f64; 5])> {
-    let mut zones: BTreeMap<(bool, Option<i32>), Vec<(f64, i64)>> = BTreeMap::new();
+/// A zone, its exact measures, and the others.
+type Zone = (Option<i32>, (u64, i64, i64), [f64; 5]);
+
+/// What the report is to tell, worked out row by row.
+fn by_hand(trips: &[Trip]) -> Vec<Zone> {
+    type Tips = Vec<(f64, i64)>;
+    let mut zones: BTreeMap<(bool, Option<i32>), Tips> = BTreeMap::new();
     for (zone, tip, number) in trips {
         if let Some(tip) = tip.filter(|tip| *tip >= 0.0) {
             zones.entry((zone.is_none(), *zone)).or_default().push((tip, *number));

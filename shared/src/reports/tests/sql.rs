@@ -11,7 +11,7 @@ const HOUR_US: i64 = 3_600_000_000;
 /// Six trips of two vendors and a null one, over two hours.
 fn trips() -> RecordBatch {
     let hours = [0, 0, 0, 1, 1, 1];
-    let times = hours.iter().enumerate().map(|(row, hour)| hour * HOUR_US + row as i64 * 60_000_000);
+    let times = hours.iter().zip(0i64..).map(|(hour, row)| hour * HOUR_US + row * 60_000_000);
     batch([
         ("pickup", array(TimestampMicrosecondArray::from_iter_values(times))),
         ("vendor", array(StringArray::from(vec![Some("b"), Some("a"), None, Some("a"), Some("b"), Some("a")]))),
