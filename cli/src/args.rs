@@ -38,6 +38,8 @@ pub enum Command {
     Runs(RunsArgs),
     /// Show one run: its plan, its slices, how it ended
     Show(ShowArgs),
+    /// Show a dataset's reports
+    Report(ReportArgs),
     /// Retry failed runs, or send a dead-letter queue's messages back
     Redrive(RedriveArgs),
 }
@@ -52,6 +54,7 @@ impl Command {
             Self::Trigger(args) => args.json,
             Self::Runs(args) => args.json,
             Self::Show(args) => args.json,
+            Self::Report(args) => args.json,
             Self::Redrive(args) => args.json,
             Self::Demo(_) | Self::Apply(_) => false,
         }
@@ -247,6 +250,23 @@ pub struct ShowArgs {
     /// The run's id, or enough of its beginning
     #[arg(value_name = "RUN")]
     pub run: String,
+    /// Whose
+    #[command(flatten)]
+    pub place: WhereArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rowmill report`
+#[derive(Debug, ClapArgs)]
+pub struct ReportArgs {
+    /// The dataset's name
+    #[arg(value_name = "DATASET")]
+    pub dataset: String,
+    /// The report's name [default: all of them]
+    #[arg(value_name = "REPORT")]
+    pub report: Option<String>,
     /// Whose
     #[command(flatten)]
     pub place: WhereArgs,

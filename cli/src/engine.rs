@@ -11,6 +11,7 @@ use rowmill::notify::{Channels, FixedUrl, Webhook};
 use rowmill::pipeline::embedded::{Progress, drain};
 use rowmill::pipeline::{Context, Limits, notices};
 use rowmill::queue::MemoryQueue;
+use rowmill::reports::Reports;
 use rowmill::storage::Stores;
 
 use crate::fault::Fault;
@@ -69,7 +70,8 @@ impl Engine {
             Arc::clone(&finalize) as _,
             clock.clone(),
             limits,
-        );
+        )
+        .with_reports(Some(Arc::new(Reports)));
         Self { ctx, work, finalize, workers }
     }
 

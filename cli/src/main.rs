@@ -18,6 +18,7 @@ mod progress;
 mod redrive;
 mod render;
 mod report;
+mod reports;
 mod run;
 mod runs;
 mod schema;
@@ -76,6 +77,7 @@ async fn dispatch(command: Command) -> Result<Exit, Fault> {
         Command::Trigger(args) => trigger::trigger(args).await,
         Command::Runs(args) => runs::runs(args).await,
         Command::Show(args) => show::show(args).await,
+        Command::Report(args) => reports::report(args).await,
         Command::Redrive(args) => redrive::redrive(args).await,
     }
 }

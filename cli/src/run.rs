@@ -14,6 +14,7 @@ use crate::ingest::{EAGER, Ingest, RESUME};
 use crate::location::Location;
 use crate::render;
 use crate::report::Report;
+use crate::reports;
 use crate::sink::Sink;
 use crate::sources::{Named, named};
 use crate::stores::AnyStores;
@@ -41,8 +42,16 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     for source in wanted {
         ingest.add(source).await?;
     }
-    let (report, interrupted) = ingest.finish(&engine).await?;
+    let (mut report, interrupted) = ingest.finish(&engine).await?;
+    let has_reports = !dataset.spec.reports.is_empty() && !report.dry_run && asked.intent != Intent::TestSubset;
+    let shown = if has_reports { reports::all(&engine.ctx.ledger, &dataset.spec.name).await? } else { Vec::new() };
+    report.reports = shown.iter().map(|shown| reports::place(shown, sink.storage.as_ref())).collect();
     tell(&report, args.json);
+    if !args.json {
+        for shown in &shown {
+            render::print(&format!("\n{}", reports::text(shown, sink.storage.as_ref(), reports::FEW)));
+        }
+    }
     if interrupted {
         eprintln!("interrupted: {RESUME}");
         return Ok(Exit::Interrupted);

@@ -152,7 +152,12 @@ fn details(ledger: &Ledger, outcome: &Outcome) -> String {
     }
     let drift = uncounted(&outcome.drift, &outcome.coerced);
     let notes: Vec<&str> = outcome.notes.iter().map(String::as_str).collect();
-    for (title, lines) in [("how the source differs", &drift), ("notes", &notes)] {
+    let reports: Vec<String> =
+        outcome.report_errors.iter().map(|error| format!("{}: {}", error.report, error.message)).collect();
+    let reports: Vec<&str> = reports.iter().map(String::as_str).collect();
+    for (title, lines) in
+        [("how the source differs", &drift), ("notes", &notes), ("reports that lack this run", &reports)]
+    {
         if !lines.is_empty() {
             text.push_str(&format!("\n{title}\n  {}\n", lines.join("\n  ")));
         }

@@ -31,6 +31,8 @@ pub mod coded;
 pub mod deployed;
 #[cfg(feature = "process")]
 pub mod read;
+#[cfg(feature = "process")]
+pub mod reports;
 
 #[cfg(any(test, feature = "simulation"))]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]

@@ -22,9 +22,31 @@ pub struct Report {
     /// Outputs removed because their source is gone; absent unless asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Vec<String>>,
+    /// The dataset's reports, as they are now; absent where it has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<ReportPlace>,
     /// Nothing was done; absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+}
+
+/// One of the dataset's reports.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportPlace {
+    /// Its name.
+    pub report: String,
+    /// Where it lies, as Parquet.
+    pub uri: String,
+    /// Whether it tells of every row that is published.
+    pub complete: bool,
+    /// What is missing or failed, in words.
+    pub problems: Vec<String>,
+    /// Published sources that it tells of.
+    pub sources: u64,
+    /// Rows counted.
+    pub rows: u64,
+    /// Groups told.
+    pub groups: usize,
 }
 
 /// How one run ended.
@@ -233,7 +255,7 @@ impl RunReport {
             quarantine: quarantine.collect(),
             took: outcome.took.clone(),
             warnings: outcome.warnings.clone(),
-            remarks: outcome.notes.clone(),
+            remarks: remarks(outcome),
             ..Self::bare(&outcome.run, outcome.status.into(), error)
         }
     }
@@ -242,6 +264,12 @@ impl RunReport {
     fn done_now(&self) -> bool {
         matches!(self.status, Status::Complete | Status::Failed | Status::Superseded)
     }
+}
+
+/// What a person should know of a run.
+fn remarks(outcome: &Outcome) -> Vec<String> {
+    let of_report = |error: &rowmill::ledger::ReportError| format!("report {}: {}", error.report, error.message);
+    outcome.notes.iter().cloned().chain(outcome.report_errors.iter().map(of_report)).collect()
 }
 
 impl Report {

@@ -1,4 +1,6 @@
-//! The finalizer: ends runs, and tells how they ended.
+//! The finalizer: ends runs, keeps reports up to date, and tells how runs ended.
+
+use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rowmill::deployed::{
@@ -9,11 +11,12 @@ use rowmill::pipeline::Context;
 use rowmill::pipeline::finalize;
 use rowmill::pipeline::message::Message;
 use rowmill::queue::Inbox;
+use rowmill::reports::Reports;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     rowmill::telemetry::init_function();
-    let mut ctx = context_from_environment().await?;
+    let mut ctx = context_from_environment().await?.with_reports(Some(Arc::new(Reports)));
     if let Some(channels) = channels_from_environment().await {
         ctx = ctx.telling(channels);
     }

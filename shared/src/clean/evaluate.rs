@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// An expression's value for every row.
 #[derive(Debug)]
-pub(super) struct Evaluated {
+pub(crate) struct Evaluated {
     /// The values; null where the row gave an error.
     pub values: ArrayRef,
     /// The rows that gave an error, and what the first of them said; `None` where none did.
@@ -22,7 +22,7 @@ pub(super) struct Evaluated {
 
 /// Evaluates an expression over a batch. Where a row fails it (a division by zero, a sum that overflows), halves are
 /// evaluated, down to the row: so the answer for a row does not depend on its neighbours.
-pub(super) fn evaluate(compiled: &Compiled, batch: &RecordBatch) -> Result<Evaluated> {
+pub(crate) fn evaluate(compiled: &Compiled, batch: &RecordBatch) -> Result<Evaluated> {
     match whole(compiled, batch) {
         Ok(values) => Ok(Evaluated { values, errors: None }),
         Err(error) => {
@@ -93,7 +93,7 @@ pub(super) fn false_rows(values: &ArrayRef) -> Option<BooleanBuffer> {
 }
 
 /// The rows where a boolean is not true: those that a filter leaves out. NULL is not true.
-pub(super) fn untrue_rows(values: &ArrayRef) -> Option<BooleanBuffer> {
+pub(crate) fn untrue_rows(values: &ArrayRef) -> Option<BooleanBuffer> {
     let booleans = values.as_boolean_opt()?;
     let untrue = match booleans.nulls() {
         Some(valid) => !&(booleans.values() & valid.inner()),
@@ -103,6 +103,6 @@ pub(super) fn untrue_rows(values: &ArrayRef) -> Option<BooleanBuffer> {
 }
 
 /// An Arrow error that no data can cause.
-pub(super) fn internal(error: impl std::fmt::Display) -> Error {
+pub(crate) fn internal(error: impl std::fmt::Display) -> Error {
     Error::Internal(error.to_string())
 }

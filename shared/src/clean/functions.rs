@@ -11,6 +11,7 @@ use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Vola
 use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_sql::sqlparser::ast::{
     CastKind, DataType as SqlType, DateTimeField, Expr as Ast, ExtractSyntax, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Value,
@@ -25,7 +26,7 @@ const MAX_LENGTH: usize = 1_000;
 
 /// What other engines call by a function and DataFusion by syntax: `date(x)` is `CAST(x AS DATE)`, `year(x)` is
 /// `EXTRACT(YEAR FROM x)`, and so on. `None` where it is no such call.
-pub(super) fn spelt_out(function: &Function) -> Option<Ast> {
+pub(crate) fn spelt_out(function: &Function) -> Option<Ast> {
     let FunctionArguments::List(list) = &function.args else { return None };
     let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return None };
     let expr = Box::new(argument.clone());
@@ -50,7 +51,7 @@ pub(super) fn spelt_out(function: &Function) -> Option<Ast> {
 }
 
 /// Why a function may not be called so, if that is the case.
-pub(super) fn callable(function: &Function) -> Result<(), String> {
+pub(crate) fn callable(function: &Function) -> Result<(), String> {
     let name = function.name.to_string().to_lowercase();
     known(&name)?;
     if !LENGTHENING.contains(&name.as_str()) {
@@ -79,16 +80,21 @@ fn known(name: &str) -> Result<(), String> {
             "function `{name}` gives another answer each time, and the same source must give the same bytes: use a column of the source"
         ));
     }
+    if FUNCTIONS.aggregates.contains_key(name) || crate::reports::is_aggregate(name) {
+        return Err(format!("`{name}` is an aggregate of many rows, and this expression sees one row"));
+    }
     let hint = match closest(name, FUNCTIONS.by_name.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "scalar functions of DataFusion are known here, aggregates are not".to_owned(),
+        None => "the scalar functions of DataFusion are known here".to_owned(),
     };
     Err(format!("unknown function `{name}`: {hint}"))
 }
 
-/// What the planner asks of its surroundings: functions, and no tables.
-pub(super) struct Functions {
+/// What the planner asks of its surroundings: functions, and no tables. [`callable`] keeps aggregates out of rows.
+pub(crate) struct Functions {
     by_name: BTreeMap<String, Arc<ScalarUDF>>,
+    /// Aggregates, which reports alone may call.
+    aggregates: BTreeMap<String, Arc<AggregateUDF>>,
     /// Known, and refused: another answer each time.
     unstable: BTreeSet<String>,
     planners: Vec<Arc<dyn ExprPlanner>>,
@@ -96,7 +102,7 @@ pub(super) struct Functions {
 }
 
 /// All of them.
-pub(super) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
+pub(crate) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     let mut by_name = BTreeMap::new();
     let mut unstable = BTreeSet::new();
     for function in datafusion_functions::all_default_functions() {
@@ -109,17 +115,31 @@ pub(super) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
             }
         }
     }
+    let aggregates = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
+    let aggregates = aggregates.flat_map(|function| {
+        let names = std::iter::once(function.name().to_owned()).chain(function.aliases().iter().cloned());
+        names.map(|name| (name, function.clone())).collect::<Vec<_>>()
+    });
     Functions {
         by_name,
+        aggregates: aggregates.collect(),
         unstable,
         planners: vec![
             Arc::new(CoreFunctionPlanner::default()),
+            Arc::new(AggregateFunctionPlanner),
             Arc::new(DatetimeFunctionPlanner),
             Arc::new(UnicodeFunctionPlanner),
         ],
         options: Arc::new(ConfigOptions::default()),
     }
 });
+
+impl Functions {
+    /// Whether DataFusion has an aggregate of this name.
+    pub(crate) fn is_aggregate(&self, name: &str) -> bool {
+        self.aggregates.contains_key(name)
+    }
+}
 
 impl ContextProvider for Functions {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
@@ -138,8 +158,8 @@ impl ContextProvider for Functions {
         None
     }
 
-    fn get_aggregate_meta(&self, _name: &str) -> Option<Arc<AggregateUDF>> {
-        None
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.aggregates.get(&name.to_lowercase()).cloned()
     }
 
     fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {

@@ -71,6 +71,35 @@ impl Cleaner {
     }
 }
 
+impl Cleaner {
+    /// The columns of a row, as a report sees them: conformed, derived, and lineage; also those that only folders tell.
+    pub(crate) fn row_fields(&self) -> Vec<Field> {
+        let own = self.program.schema.fields().iter().map(|field| field.as_ref().clone());
+        own.chain(lineage_fields(self.lineage)).collect()
+    }
+
+    /// One column of [`Cleaner::row_fields`], of kept rows and their partitions' values.
+    pub(crate) fn row_column<'a>(
+        &self,
+        at: usize,
+        kept: &'a [ArrayRef],
+        partitions: &'a [ArrayRef],
+    ) -> Option<&'a ArrayRef> {
+        let Some(stored) = &self.stored else { return kept.get(at) };
+        let own = self.program.schema.fields().len();
+        if at >= own {
+            return kept.get(stored.len() + at - own);
+        }
+        match stored.binary_search(&at) {
+            Ok(place) => kept.get(place),
+            Err(_) => {
+                let told = |(_, partition): &(PartitionColumn, Partition)| matches!(partition, Partition::Column(c) if *c == at);
+                partitions.get(self.program.partitions.iter().position(told)?)
+            }
+        }
+    }
+}
+
 /// One text in every row, stored once.
 fn constant(text: &str, rows: usize) -> Result<ArrayRef, ArrowError> {
     let values = Arc::new(StringArray::from_iter_values([text]));

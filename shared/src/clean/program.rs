@@ -56,9 +56,14 @@ pub(super) fn compile(dataset: &Dataset, columns: &[Field], open: bool) -> Resul
     if nothing {
         return compile_here(dataset, columns, open);
     }
+    on_planner_stack(|| compile_here(dataset, columns, open))
+}
+
+/// Calls the planner on a thread with the stack that it needs. A panic is its error.
+pub(crate) fn on_planner_stack<T: Send>(plan: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let planner = std::thread::Builder::new().name("sql".to_owned()).stack_size(PLANNER_STACK_BYTES);
-        let planner = planner.spawn_scoped(scope, || compile_here(dataset, columns, open)).map_err(internal)?;
+        let planner = planner.spawn_scoped(scope, plan).map_err(internal)?;
         planner.join().unwrap_or_else(|_| Err(Error::Internal("the SQL planner panicked".to_owned())))
     })
 }
@@ -162,7 +167,7 @@ impl Compiler<'_> {
 }
 
 /// The text of a problem with its place in the dataset's file.
-pub(super) fn located(dataset: &Dataset, path: &str, at: Option<crate::dataset::Position>, what: &str) -> String {
+pub(crate) fn located(dataset: &Dataset, path: &str, at: Option<crate::dataset::Position>, what: &str) -> String {
     match dataset.error_at(path, at, what) {
         Error::Dataset(text) => text,
         other => other.to_string(),
@@ -170,7 +175,7 @@ pub(super) fn located(dataset: &Dataset, path: &str, at: Option<crate::dataset::
 }
 
 /// A derived column's value in a type that every reader of the output knows.
-fn storable(compiled: Option<Compiled>) -> Result<Option<Compiled>, Problem> {
+pub(crate) fn storable(compiled: Option<Compiled>) -> Result<Option<Compiled>, Problem> {
     let Some(compiled) = compiled else { return Ok(None) };
     let data_type = match types::logical_type(&compiled.data_type) {
         DataType::Null => {

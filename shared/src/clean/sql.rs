@@ -12,10 +12,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
-use datafusion_expr::Operator;
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::simplify::SimplifyContext;
+use datafusion_expr::{Expr, Operator};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_physical_expr::expressions::{BinaryExpr, Literal, NegativeExpr};
 use datafusion_physical_expr::utils::collect_columns;
@@ -41,14 +41,14 @@ const MAX_MESSAGE_CHARS: usize = 400;
 
 /// What is wrong with an expression, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     pub at: Option<Position>,
     pub what: String,
 }
 
 /// The columns that an expression may name.
 #[derive(Debug)]
-pub(super) struct Scope {
+pub(crate) struct Scope {
     schema: SchemaRef,
     /// False where a source may bring more columns than these: then an unknown name is no error yet.
     closed: bool,
@@ -56,7 +56,7 @@ pub(super) struct Scope {
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
-pub(super) struct Compiled {
+pub(crate) struct Compiled {
     pub expr: Arc<dyn PhysicalExpr>,
     pub data_type: DataType,
     /// The columns it reads, by index into the scope's schema.
@@ -65,54 +65,66 @@ pub(super) struct Compiled {
 
 impl Scope {
     /// A scope of exactly these columns.
-    pub(super) fn closed(schema: SchemaRef) -> Self {
+    pub(crate) fn closed(schema: SchemaRef) -> Self {
         Self { schema, closed: true }
     }
 
     /// A scope of these columns and others not known yet.
-    pub(super) fn open(schema: SchemaRef) -> Self {
+    pub(crate) fn open(schema: SchemaRef) -> Self {
         Self { schema, closed: false }
     }
 
     /// Compiles an expression. `None` where it names columns that this scope does not know and is open to.
-    pub(super) fn compile(&self, sql: &str) -> Result<Option<Compiled>, Problem> {
-        let mut ast = parse(sql)?;
-        let mut resolver = Resolver { scope: self, unknown: false };
-        if let ControlFlow::Break(problem) = VisitMut::visit(&mut ast, &mut resolver) {
-            return Err(problem);
-        }
-        if resolver.unknown {
+    pub(crate) fn compile(&self, sql: &str) -> Result<Option<Compiled>, Problem> {
+        self.compile_parsed(parse(sql)?)
+    }
+
+    /// [`Scope::compile`] of an expression that is parsed already.
+    pub(crate) fn compile_parsed(&self, mut ast: Ast) -> Result<Option<Compiled>, Problem> {
+        if !self.resolve_names(&mut ast)? {
             return Ok(None);
         }
-        self.plan(ast).map(Some).map_err(|error| planning_problem(&error))
+        let plan = || self.physical(self.logical(ast)?);
+        plan().map(Some).map_err(|error| planning_problem(&error))
+    }
+
+    /// Spells the columns that a part of an expression names as they are, and refuses what a row cannot answer. False
+    /// where it names columns that this scope does not know and is open to.
+    pub(crate) fn resolve_names(&self, part: &mut impl VisitMut) -> Result<bool, Problem> {
+        let mut resolver = Resolver { scope: self, unknown: false };
+        match VisitMut::visit(part, &mut resolver) {
+            ControlFlow::Break(problem) => Err(problem),
+            ControlFlow::Continue(()) => Ok(!resolver.unknown),
+        }
+    }
+
+    /// The columns.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     /// Compiles an expression that must be a boolean.
-    pub(super) fn compile_boolean(&self, sql: &str) -> Result<Option<Compiled>, Problem> {
-        match self.compile(sql)? {
-            Some(compiled) if compiled.data_type != DataType::Boolean => Err(Problem {
-                at: None,
-                what: format!(
-                    "the expression gives {}, not bool: write a condition, such as a comparison",
-                    types::describe(&compiled.data_type)
-                ),
-            }),
-            compiled => Ok(compiled),
-        }
+    pub(crate) fn compile_boolean(&self, sql: &str) -> Result<Option<Compiled>, Problem> {
+        boolean(self.compile(sql)?)
     }
-
-    fn plan(&self, ast: Ast) -> Result<Compiled, DataFusionError> {
-        let schema = Arc::new(DFSchema::try_from(self.schema.clone())?);
+    /// The logical expression, its types made to fit.
+    pub(crate) fn logical(&self, ast: Ast) -> Result<Expr, DataFusionError> {
+        let schema = self.df_schema()?;
         let options = ParserOptions { map_string_types_to_utf8view: false, ..ParserOptions::default() };
         let planner = SqlToRel::new_with_options(&*FUNCTIONS, options);
         let logical = planner.sql_to_expr(ast, &schema, &mut PlannerContext::new())?;
-        let context = SimplifyContext::builder()
-            .with_schema(schema.clone())
-            .with_config_options(FUNCTIONS.options.clone())
-            .build();
-        let simplifier = ExprSimplifier::new(context);
-        let coerced = simplifier.coerce(logical, &schema)?;
-        let simplified = simplifier.simplify(coerced)?;
+        simplifier(&schema).coerce(logical, &schema)
+    }
+
+    /// The columns, as the planner wants them.
+    pub(crate) fn df_schema(&self) -> Result<Arc<DFSchema>, DataFusionError> {
+        Ok(Arc::new(DFSchema::try_from(self.schema.clone())?))
+    }
+
+    /// Compiles what [`Scope::logical`] gave.
+    pub(crate) fn physical(&self, logical: Expr) -> Result<Compiled, DataFusionError> {
+        let schema = self.df_schema()?;
+        let simplified = simplifier(&schema).simplify(logical)?;
         let mut props = ExecutionProps::new();
         props.config_options = Some(FUNCTIONS.options.clone());
         let physical = create_physical_expr(&simplified, &schema, &props, &PhysicalPlanningContext::default())?;
@@ -152,6 +164,25 @@ impl Scope {
                 Err(Problem { at, what })
             }
         }
+    }
+}
+
+fn simplifier(schema: &Arc<DFSchema>) -> ExprSimplifier {
+    let context = SimplifyContext::builder().with_schema(schema.clone());
+    ExprSimplifier::new(context.with_config_options(FUNCTIONS.options.clone()).build())
+}
+
+/// Refuses an expression that is no boolean.
+pub(crate) fn boolean(compiled: Option<Compiled>) -> Result<Option<Compiled>, Problem> {
+    match compiled {
+        Some(compiled) if compiled.data_type != DataType::Boolean => Err(Problem {
+            at: None,
+            what: format!(
+                "the expression gives {}, not bool: write a condition, such as a comparison",
+                types::describe(&compiled.data_type)
+            ),
+        }),
+        compiled => Ok(compiled),
     }
 }
 
@@ -222,7 +253,8 @@ impl VisitorMut for Resolver<'_> {
     }
 }
 
-fn parse(sql: &str) -> Result<Ast, Problem> {
+/// Parses an expression.
+pub(crate) fn parse(sql: &str) -> Result<Ast, Problem> {
     let parsed = tokens(sql)
         .and_then(|tokens| DFParserBuilder::new(tokens).build()?.parse_into_expr())
         .map_err(|error| syntax_problem(sql, &error))?;
@@ -267,7 +299,8 @@ fn syntax_problem(sql: &str, error: &DataFusionError) -> Problem {
     }
 }
 
-fn planning_problem(error: &DataFusionError) -> Problem {
+/// A planner's error in words.
+pub(crate) fn planning_problem(error: &DataFusionError) -> Problem {
     let root = error.find_root();
     let message = root.message();
     let words: Vec<_> = message.split_whitespace().collect();
@@ -283,7 +316,7 @@ fn uncapitalised(text: &str) -> String {
     }
 }
 
-fn position(location: Location) -> Option<Position> {
+pub(crate) fn position(location: Location) -> Option<Position> {
     (location.line > 0).then_some(Position { line: location.line, column: location.column })
 }
 

@@ -51,7 +51,7 @@ pub(super) fn matches(from: &ColumnType, found: &DataType) -> bool {
 }
 
 /// The type without its encoding: dictionaries unpacked, large, view and fixed-size variants as the plain one.
-pub(super) fn logical_type(found: &DataType) -> DataType {
+pub(crate) fn logical_type(found: &DataType) -> DataType {
     match found {
         DataType::Dictionary(_, values) => logical_type(values),
         DataType::RunEndEncoded(_, values) => logical_type(values.data_type()),
@@ -72,7 +72,7 @@ pub(super) fn dictionary_type() -> DataType {
 }
 
 /// A type as a dataset file writes it, for messages; Arrow's own name where the file has none.
-pub(super) fn describe(found: &DataType) -> String {
+pub(crate) fn describe(found: &DataType) -> String {
     match found {
         DataType::Boolean => "bool".into(),
         DataType::Utf8 => "string".into(),

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::Field;
 
-use super::{column, program, types};
+use super::{column, layout, program, types};
 use crate::dataset::{Dataset, ExtraColumns};
 use crate::{Error, Result};
 
@@ -41,7 +41,22 @@ pub fn validate(dataset: &Dataset) -> Result<()> {
     }
     if problems.is_empty() {
         let open = spec.columns.is_empty() || spec.extra_columns == ExtraColumns::Keep;
-        return program::compile(dataset, &fields, open).map(drop);
+        let program = program::compile(dataset, &fields, open);
+        let mut row = fields;
+        match program {
+            Ok(program) => row = program.schema.fields().iter().map(|field| field.as_ref().clone()).collect(),
+            Err(Error::Dataset(text)) => problems.push(text),
+            Err(error) => return Err(error),
+        }
+        let unsure = open || !problems.is_empty();
+        row.extend(layout::lineage_fields(dataset.spec.output.lineage));
+        match crate::reports::validate(dataset, row, unsure) {
+            Err(Error::Dataset(text)) => problems.push(text),
+            checked => checked?,
+        }
     }
-    Err(Error::Dataset(problems.join("\n")))
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Dataset(problems.join("\n"))),
+    }
 }

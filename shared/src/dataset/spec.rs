@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::text::CsvSpec;
-use super::{ColumnType, Compression, Lineage, NotifySpec, PartitionSpec, RetrySpec};
+use super::{ColumnType, Compression, Lineage, NotifySpec, PartitionSpec, ReportSpec, RetrySpec};
 
 /// The file's top level.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -32,6 +32,9 @@ pub struct DatasetSpec {
     /// Which ends of runs are told.
     #[serde(default)]
     pub notify: NotifySpec,
+    /// Figures over the rows kept.
+    #[serde(default)]
+    pub reports: Vec<ReportSpec>,
 }
 
 /// `[source]`.

@@ -6,7 +6,7 @@ use globset::Glob;
 
 use super::problem::Problem;
 use super::{CastRule, ColumnSpec, ColumnType, DatasetSpec, Otherwise, OutputSpec, PartitionSpec, TransformSpec};
-use super::{default_value, layout};
+use super::{default_value, layout, report};
 
 const MAX_NAME_BYTES: usize = 64;
 const MAX_LABEL_BYTES: usize = 256;
@@ -39,6 +39,9 @@ pub(super) fn problems(spec: &DatasetSpec) -> Vec<Problem> {
     expectations(&mut found, spec);
     transform(&mut found, &spec.transform, &spec.schema.columns);
     output(&mut found, &spec.output);
+    for (path, what) in report::problems(&spec.reports, column_name, sql) {
+        found.add(path, what);
+    }
     found.0.extend(super::text::problems(spec));
     found.0.extend(super::ending::problems(spec));
     found.0

@@ -13,6 +13,8 @@ pub const NOTICES: &str = "_rowmill/notices/";
 pub const RUNS: &str = "_rowmill/runs/";
 /// Rows set aside.
 pub const QUARANTINE: &str = "_quarantine/";
+/// Reports, as readers see them.
+pub const REPORTS: &str = "_reports/";
 /// The pointers.
 pub const SOURCES: &str = "_rowmill/sources/";
 
@@ -49,6 +51,31 @@ pub fn slices(dataset: &str, run_id: &str) -> String {
 /// One slice's record.
 pub fn slice(dataset: &str, run_id: &str, index: u32) -> String {
     format!("{RUNS}{dataset}/{run_id}/slices/{index:05}.json")
+}
+
+/// The figures of one slice for the dataset's reports.
+pub fn slice_figures(dataset: &str, run_id: &str, index: u32) -> String {
+    format!("{RUNS}{dataset}/{run_id}/figures/{index:05}.json")
+}
+
+/// The figures of a run for the dataset's reports: those of its slices, merged.
+pub fn run_figures(dataset: &str, run_id: &str) -> String {
+    format!("{RUNS}{dataset}/{run_id}/figures.json")
+}
+
+/// What a dataset's reports were made of.
+pub fn report_manifest(dataset: &str) -> String {
+    format!("_rowmill/reports/{dataset}.json")
+}
+
+/// The folder of a dataset's reports.
+pub fn reports(dataset: &str) -> String {
+    format!("{REPORTS}{dataset}/")
+}
+
+/// One report's file; `extension` is `parquet` or `json`.
+pub fn report(dataset: &str, report: &str, extension: &str) -> String {
+    format!("{REPORTS}{dataset}/{report}.{extension}")
 }
 
 /// A run's outcome.

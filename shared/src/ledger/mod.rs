@@ -10,6 +10,6 @@ pub mod transition;
 
 pub use counts::RowCounts;
 pub use identity::{Purpose, Run, Source};
-pub use records::{Coerced, Failure, Outcome, Plan, Pointer, SliceDone, SliceRecord, SliceResult, Status};
+pub use records::{Coerced, Failure, Outcome, Plan, Pointer, ReportError, SliceDone, SliceRecord, SliceResult, Status};
 pub(crate) use store::parse;
 pub use store::{Ledger, Stamped};

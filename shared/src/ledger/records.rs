@@ -112,6 +112,12 @@ pub struct SliceDone {
     /// Columns that were cast, and how many rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub coerced: Vec<Coerced>,
+    /// Reports whose figures of this slice lie beside its record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<String>,
+    /// Reports that lack this slice, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub report_errors: Vec<ReportError>,
     /// The bytes of a text source that were read, from a record's start to a record's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<std::ops::Range<u64>>,
@@ -121,6 +127,15 @@ pub struct SliceDone {
     pub quarantine: Vec<PendingPart>,
     /// Wall time, milliseconds.
     pub duration_ms: u64,
+}
+
+/// A report that a source's rows could not be told in. The rows are kept all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportError {
+    /// The report's name.
+    pub report: String,
+    /// What, where, what to do.
+    pub message: String,
 }
 
 /// A column that was cast: what it was, what it is, and what became of its values.
@@ -238,6 +253,9 @@ pub struct Outcome {
     /// What a person should know of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Reports that lack rows of this run, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub report_errors: Vec<ReportError>,
     /// When the run was opened, milliseconds since 1970-01-01 UTC.
     pub started_at_ms: i64,
     /// When it ended.

@@ -58,7 +58,8 @@ impl Ledger {
         &self.sink
     }
 
-    pub(super) async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stamped<T>>> {
+    /// Reads an object of the ledger.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stamped<T>>> {
         let Some(object) = self.sink.get(key, MAX_OBJECT_BYTES).await? else { return Ok(None) };
         let value = parse(&self.sink.uri(key), &object.bytes)?;
         Ok(Some(Stamped { value, etag: object.meta.version.etag }))
@@ -66,7 +67,7 @@ impl Ledger {
 
     /// Puts the object unless one lies there: `Ok(true)` where this one, byte for byte, lies there now. A put whose
     /// reply was lost finds itself.
-    pub(super) async fn put_once<T: Serialize>(&self, key: &str, value: &T) -> Result<bool> {
+    pub(crate) async fn put_once<T: Serialize>(&self, key: &str, value: &T) -> Result<bool> {
         let bytes = encode(key, value)?;
         match self.sink.put_if(key, PutIf::Absent, bytes.clone()).await? {
             PutOutcome::Written { .. } => Ok(true),
@@ -77,9 +78,15 @@ impl Ledger {
         }
     }
 
+    /// Puts an object, whatever lies there.
+    pub(crate) async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<()> {
+        self.sink.put(key, encode(key, value)?).await?;
+        Ok(())
+    }
+
     /// Replaces what was read with `etag` (`None`: nothing was there). `Ok(None)` where another writer was first,
     /// else the new ETag. A swap whose reply was lost finds itself.
-    pub(super) async fn swap<T: Serialize>(&self, key: &str, etag: Option<&str>, value: &T) -> Result<Option<String>> {
+    pub(crate) async fn swap<T: Serialize>(&self, key: &str, etag: Option<&str>, value: &T) -> Result<Option<String>> {
         let bytes = encode(key, value)?;
         let condition = etag.map_or(PutIf::Absent, PutIf::Matches);
         match self.sink.put_if(key, condition, bytes.clone()).await? {

@@ -10,7 +10,9 @@ use super::{Context, open};
 use crate::cost::Took;
 use crate::ledger::identity::{Purpose, same_version};
 use crate::ledger::records::{FORMAT, PendingPart};
-use crate::ledger::{Coerced, Failure, Outcome, Plan, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status};
+use crate::ledger::{
+    Coerced, Failure, Outcome, Plan, ReportError, RowCounts, Run, SliceRecord, SliceResult, Stamped, Status,
+};
 use crate::storage::list_all;
 use crate::{Result, telemetry};
 
@@ -32,6 +34,7 @@ pub(crate) struct Sums {
     pub warnings: BTreeMap<String, u64>,
     pub drift: Vec<String>,
     pub coerced: Vec<Coerced>,
+    pub report_errors: Vec<ReportError>,
 }
 
 impl Sums {
@@ -43,6 +46,12 @@ impl Sums {
             add(&mut sums.reasons, &done.reasons);
             add(&mut sums.warnings, &done.warnings);
             Coerced::add(&mut sums.coerced, &done.coerced);
+            for error in &done.report_errors {
+                // One slice's words tell enough of a report.
+                if !sums.report_errors.iter().any(|known| known.report == error.report) {
+                    sums.report_errors.push(error.clone());
+                }
+            }
             for line in &done.drift {
                 if !sums.drift.contains(line) {
                     sums.drift.push(line.clone());
@@ -98,6 +107,7 @@ pub(crate) fn bare_outcome(
         coerced: Vec::new(),
         parts: Vec::new(),
         quarantine: Vec::new(),
+        report_errors: Vec::new(),
         notes: plan.map(|plan| plan.notes.clone()).unwrap_or_default(),
         started_at_ms: plan.map_or(now_ms, |plan| plan.created_at_ms),
         finished_at_ms: now_ms,

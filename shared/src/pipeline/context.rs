@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::refresh::Refresh;
 use crate::clock::Clock;
 use crate::cost::Usage;
 use crate::dataset::Dataset;
@@ -72,6 +73,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Bounds.
     pub limits: Limits,
+    /// Who keeps reports up to date; `None`: nobody.
+    pub reports: Option<Arc<dyn Refresh>>,
     /// When this invocation ends, milliseconds since 1970-01-01 UTC; `None` where nothing ends it.
     pub deadline_ms: Option<i64>,
     /// When the message in hand came, milliseconds since 1970-01-01 UTC.
@@ -92,8 +95,19 @@ impl Context {
         limits: Limits,
     ) -> Self {
         let ledger = Ledger::new(sink);
-        let (deadline_ms, began_ms, channels) = (None, 0, None);
-        Self { ledger, stores, work, finalize, clock, limits, deadline_ms, began_ms, channels, configs: Arc::default() }
+        Self {
+            ledger,
+            stores,
+            work,
+            finalize,
+            clock,
+            limits,
+            reports: None,
+            deadline_ms: None,
+            began_ms: 0,
+            channels: None,
+            configs: Arc::default(),
+        }
     }
 
     /// The same context, which tells these channels how runs ended.
@@ -118,6 +132,12 @@ impl Context {
     /// The same context for an invocation that ends at `deadline_ms`.
     pub fn until(&self, deadline_ms: i64) -> Self {
         Self { deadline_ms: Some(deadline_ms), ..self.clone() }
+    }
+
+    /// The same context with somebody who keeps reports up to date, or nobody.
+    #[must_use]
+    pub fn with_reports(self, reports: Option<Arc<dyn Refresh>>) -> Self {
+        Self { reports, ..self }
     }
 
     /// The dataset file with this hash, read once per process: it never changes.

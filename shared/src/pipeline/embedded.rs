@@ -132,12 +132,10 @@ async fn handle(ctx: &Context, body: &str) -> Result<Option<Progress>> {
         | Message::GiveUp { .. }
         | Message::Missing { .. }
         | Message::Notice { .. }
-        | Message::Prune { .. }) => {
-            match finalize::handle(ctx, message).await? {
-                Finalized::Ended(outcome) => Ok(Some(Progress::Ended(outcome))),
-                Finalized::Waiting { .. } | Finalized::Pruned | Finalized::Noticed => Ok(None),
-            }
-        }
+        | Message::Prune { .. }) => match finalize::handle(ctx, message).await? {
+            Finalized::Ended(outcome) => Ok(Some(Progress::Ended(outcome))),
+            Finalized::Waiting { .. } | Finalized::Pruned | Finalized::Noticed => Ok(None),
+        },
         message @ (Message::File { .. } | Message::Slice { .. }) => {
             let run_id = message.run_id().to_owned();
             Ok(match process(ctx, &Formats, message).await? {

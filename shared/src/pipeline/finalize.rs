@@ -40,7 +40,8 @@ pub async fn handle(ctx: &Context, message: Message) -> Result<Finalized> {
         Message::Run { dataset, run_id } => finalize(ctx, &dataset, &run_id).await,
         Message::GiveUp { dataset, run_id } => {
             heal::give_up(ctx, &dataset, &run_id).await?;
-            finalize(ctx, &dataset, &run_id).await
+            // Reports may be what it stalls at. The next run brings them up to date, or stalls itself.
+            finalize(&ctx.clone().with_reports(None), &dataset, &run_id).await
         }
         Message::Notice { dataset, run_id } => {
             notices::again(ctx, &dataset, &run_id).await?;
@@ -104,6 +105,7 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
                 warnings: sums.warnings,
                 drift: sums.drift,
                 coerced: sums.coerced,
+                report_errors: sums.report_errors,
                 parts,
                 quarantine,
                 took: Some(took(ctx, &plan, &records)),
@@ -127,6 +129,9 @@ async fn conclude(ctx: &Context, outcome: Outcome) -> Result<Outcome> {
         Status::Complete if run.purpose.publishes() => {
             publish::mark_published(ctx, &outcome).await?;
             publish::retire(ctx, &outcome).await?;
+            if let Some(reports) = &ctx.reports {
+                reports.refresh(ctx, &run.dataset, Some(&run.config)).await?;
+            }
         }
         Status::Complete => {}
         Status::Failed | Status::Superseded | Status::Missing => {

@@ -14,6 +14,7 @@ pub mod open;
 pub mod process;
 mod prune;
 pub(crate) mod publish;
+pub mod refresh;
 pub mod request;
 pub mod retry;
 pub mod verify;

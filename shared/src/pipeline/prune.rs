@@ -67,5 +67,8 @@ pub(super) async fn unpublish(ctx: &Context, dataset: &str, bucket: &str, key: &
     let left: Vec<_> = read.value.displaced.iter().flat_map(|displaced| displaced.visible.clone()).collect();
     delete_left(ctx, &left).await?;
     ctx.ledger.swap_pointer(Some(&read.etag), &transition::retired(&read.value, &read.value.displaced)).await?;
-    Ok(())
+    match &ctx.reports {
+        Some(reports) => reports.refresh(ctx, dataset, None).await,
+        None => Ok(()),
+    }
 }

@@ -18,8 +18,9 @@ use crate::ledger::records::PendingPart;
 use crate::ledger::{Plan, RowCounts, Run, SliceDone, keys};
 use crate::plan::{Slice, windows};
 use crate::read::SourceFile;
-use crate::read::parquet::{Footer, ReadOptions, SliceReader};
+use crate::read::parquet::{Footer, HeldRowGroup, ReadOptions, SliceReader};
 use crate::read::text::TextReader;
+use crate::reports::Collector;
 use crate::write::{FinishedPart, PartOptions, PartWriter, UploadOptions};
 use crate::{Error, Result};
 
@@ -85,6 +86,8 @@ pub(super) struct Work<'a> {
     output: Output<'a>,
     /// Begun with the first row that is set aside: most slices have none.
     quarantine: Option<PartWriter>,
+    /// The dataset's reports; none in a trial.
+    reports: Option<Collector>,
     pub(super) done: SliceDone,
 }
 
@@ -113,6 +116,7 @@ impl<'a> Work<'a> {
             }
         };
         let cleaner = cleaner.of_run(&plan.run.run_id);
+        let reports = plan.run.purpose.publishes().then(|| Collector::new(&dataset, &cleaner)).flatten();
         let output = Output::begin(ctx, plan, slice, &dataset, &cleaner, &options, (begun, attempt)).await?;
         let done = SliceDone {
             drift: cleaner.drift().iter().map(ToString::to_string).collect(),
@@ -130,6 +134,7 @@ impl<'a> Work<'a> {
             rows: Some(rows),
             output,
             quarantine: None,
+            reports,
             done,
         })
     }
@@ -186,9 +191,25 @@ impl<'a> Work<'a> {
         };
         let rows = window.end - window.start;
         tracing::debug!(first_row = window.start, rows, "row group copied");
+        self.report_copied(&held, rows).await?;
         self.done.rows += RowCounts { read: rows, kept: rows, written: rows, ..RowCounts::default() };
         add(&mut self.done.warnings, warnings);
         self.output.copy_row_group(chunks).await
+    }
+
+    /// Has reports take the rows of a row group that is copied: only the columns that they read are decoded.
+    async fn report_copied(&mut self, held: &HeldRowGroup, rows: u64) -> Result<()> {
+        let Some(reports) = &mut self.reports else { return Ok(()) };
+        let columns = reports.columns();
+        if columns.is_empty() {
+            reports.take_uncolumned(usize::try_from(rows).unwrap_or(usize::MAX));
+            return Ok(());
+        }
+        let mut reader = held.rows(Some(&columns))?;
+        while let Some(batch) = reader.next().await? {
+            reports.take_columns(&columns, &batch);
+        }
+        Ok(())
     }
 
     /// Cleans the rows of these windows, which follow one another.
@@ -237,6 +258,9 @@ impl<'a> Work<'a> {
             sum.unfit += rows.unfit;
         }
         if kept.num_rows() > 0 {
+            if let Some(reports) = &mut self.reports {
+                reports.take_kept(&self.cleaner, &kept, &partitions);
+            }
             self.output.write(kept, &partitions).await?;
         }
         if let Some(rows) = quarantined {
@@ -266,6 +290,14 @@ impl<'a> Work<'a> {
         self.done.parts.extend(parts.into_iter().map(pending_part));
         if let Some(quarantine) = self.quarantine {
             self.done.quarantine.push(pending_part(quarantine.finish().await?));
+        }
+        if let Some(reports) = self.reports {
+            let (figures, errors) = reports.figures();
+            let (dataset, run_id) = (&self.plan.run.dataset, &self.plan.run.run_id);
+            // Before the record that tells of them. The same for every attempt, so that each may replace another's.
+            self.ctx.ledger.put(&keys::slice_figures(dataset, run_id, self.slice.index), &figures).await?;
+            self.done.reports = figures.reports.into_keys().collect();
+            self.done.report_errors = errors;
         }
         Ok(self.done)
     }

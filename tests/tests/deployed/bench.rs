@@ -16,7 +16,7 @@ use rowmill_tests::trips::{self, Row};
 use serde_json::{Value, json};
 
 /// How long a test waits for an outcome: a cold start of a debug-sized binary on a busy machine is slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Bench {
     pub stack: &'static Stack,

@@ -7,4 +7,5 @@ mod flow;
 mod formats;
 mod notify;
 mod operations;
+mod reports;
 mod storage;

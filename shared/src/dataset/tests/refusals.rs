@@ -36,7 +36,7 @@ fn a_missing_key_is_told_at_its_table(#[case] text: String, #[case] expected: &s
 #[rstest]
 #[case::top_level(
     MINIMAL.replace("name", "nmae"),
-    "1:1: unknown key `nmae`, did you mean `name`? known here: name, source, csv, schema, expectations, transform, output, retry, notify"
+    "1:1: unknown key `nmae`, did you mean `name`? known here: name, source, csv, schema, expectations, transform, output, retry, notify, reports"
 )]
 #[case::in_a_table(
     in_source("  patern = \"*\""),

@@ -10,6 +10,9 @@ const YELLOW: &str = include_str!("../../../../infra/datasets/yellow.toml");
 const GREEN: &str = include_str!("../../../../infra/datasets/green.toml");
 const FHV: &str = include_str!("../../../../infra/datasets/fhv.toml");
 const YELLOW_CSV: &str = include_str!("../../../../infra/datasets/yellow_csv.toml");
+const TIPS: &str = include_str!("../../../../infra/datasets/yellow_csv_tips.toml");
+const GENEROUS: &str = include_str!("../../../../infra/datasets/yellow_csv_generous.toml");
+const SUMMARY: &str = include_str!("../../../../infra/datasets/fhvhv_summary.toml");
 const PUSHES: &str = include_str!("../../../../infra/datasets/gharchive_push.toml");
 
 const PUSH_RANGE: &str = include_str!("../../../../infra/datasets/gharchive_push_range.toml");
@@ -96,8 +99,22 @@ fn text_datasets_take_their_own_files() {
     assert_eq!(names, ["user", "repo", "created_at", "message", "author"]);
 }
 
+#[rstest]
+#[case(YELLOW_CSV, TIPS)]
+#[case(YELLOW_CSV, GENEROUS)]
+#[case(FHVHV, SUMMARY)]
+fn a_dataset_for_a_report_has_the_contract_and_the_sources_of_its_elder(#[case] elder: &str, #[case] text: &str) {
+    let (elder, dataset) = (Dataset::parse(elder, "elder").unwrap(), Dataset::parse(text, "shipped").unwrap());
+    assert_eq!(dataset.spec.schema, elder.spec.schema);
+    assert_eq!(dataset.spec.source, elder.spec.source);
+    assert_eq!(dataset.spec.reports.len(), 1);
+    #[cfg(feature = "process")]
+    crate::clean::validate(&dataset).unwrap();
+}
+
 #[test]
 fn the_shipped_datasets_fit_one_sink() {
-    let datasets = [FHVHV, YELLOW, GREEN, FHV, YELLOW_CSV, PUSHES].map(|text| Dataset::parse(text, "shipped").unwrap());
+    let all = [FHVHV, YELLOW, GREEN, FHV, YELLOW_CSV, PUSHES, TIPS, GENEROUS, SUMMARY];
+    let datasets = all.map(|text| Dataset::parse(text, "shipped").unwrap());
     overlap(&datasets.each_ref(), "s3://clean-trips").unwrap();
 }

@@ -27,6 +27,7 @@ fn outcome(status: Status, key: &str, error: Option<&str>) -> Outcome {
         parts: Vec::new(),
         quarantine: Vec::new(),
         notes: Vec::new(),
+        report_errors: Vec::new(),
         started_at_ms: 1_000,
         finished_at_ms: 42_200,
         took: None,

@@ -12,6 +12,9 @@ mod open;
 mod partitions;
 mod publish;
 mod races;
+#[cfg(feature = "process")]
+#[allow(clippy::cast_precision_loss)]
+mod reports;
 mod retry;
 mod small;
 #[cfg(feature = "process")]

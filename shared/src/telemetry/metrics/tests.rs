@@ -101,6 +101,7 @@ fn outcome(status: Status, took: Option<Took>) -> Outcome {
         parts: Vec::new(),
         quarantine: Vec::new(),
         notes: Vec::new(),
+        report_errors: Vec::new(),
         started_at_ms: NOW_MS - 1_500,
         finished_at_ms: NOW_MS,
         took,

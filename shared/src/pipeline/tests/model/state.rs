@@ -151,6 +151,7 @@ pub fn outcome(number: usize, status: Status, attempt: usize) -> Outcome {
         drift: Vec::new(),
         parts: (0..count).map(visible).collect(),
         quarantine: Vec::new(),
+        report_errors: Vec::new(),
         notes: Vec::new(),
         started_at_ms: 0,
         took: None,
