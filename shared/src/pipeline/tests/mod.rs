@@ -1,6 +1,8 @@
 //! The protocol's promises, over memory storage and hand-made slices: no Parquet is needed to lose or double a row.
 
 mod deadline;
+#[cfg(feature = "process")]
+mod embedded_retry;
 mod fixture;
 mod heal;
 mod model;
