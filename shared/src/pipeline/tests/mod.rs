@@ -2,6 +2,8 @@
 
 mod archives;
 mod deadline;
+#[cfg(feature = "process")]
+mod embedded_retry;
 mod fixture;
 mod heal;
 mod model;
