@@ -178,10 +178,15 @@ pub struct Totals {
     pub failed: usize,
     /// Of these, published before.
     pub skipped: usize,
-    /// Of these, files that a web server has not.
+    /// Of these, files that a web server has not; absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
     pub missing: usize,
     /// Rows of the runs done now.
     pub rows: RowCounts,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl RunReport {
