@@ -1,7 +1,8 @@
 //! The dictionary in the making: distinct values in the order of their first use.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+
+use foldhash::fast::RandomState;
 
 use super::kind::Kind;
 
@@ -21,8 +22,8 @@ pub(super) struct Entries {
     /// Where each value of bytes ends in `plain`.
     ends: Vec<usize>,
     bits: Vec<u64>,
-    bits_places: HashMap<u64, u32, Seed>,
-    bytes_places: HashMap<Box<[u8]>, u32>,
+    bits_places: HashMap<u64, u32, RandomState>,
+    bytes_places: HashMap<Box<[u8]>, u32, RandomState>,
 }
 
 impl Entries {
@@ -32,8 +33,8 @@ impl Entries {
             plain: Vec::new(),
             ends: Vec::new(),
             bits: Vec::new(),
-            bits_places: HashMap::with_hasher(Seed::new()),
-            bytes_places: HashMap::new(),
+            bits_places: HashMap::default(),
+            bytes_places: HashMap::default(),
         }
     }
 
@@ -97,45 +98,4 @@ fn push_bytes(bytes: &[u8], plain: &mut Vec<u8>) {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     plain.extend_from_slice(&length.to_le_bytes());
     plain.extend_from_slice(bytes);
-}
-
-/// Hashes 64 bits by one multiplication, under a seed that nobody can guess: values come from files of strangers.
-#[derive(Debug, Clone)]
-pub(super) struct Seed(u64, u64);
-
-impl Seed {
-    fn new() -> Self {
-        let random = RandomState::new();
-        Self(random.hash_one(1), random.hash_one(2) | 1)
-    }
-}
-
-impl BuildHasher for Seed {
-    type Hasher = Folded;
-
-    fn build_hasher(&self) -> Folded {
-        Folded { seed: self.clone(), state: 0 }
-    }
-}
-
-/// The state of a hash under a [`Seed`].
-pub(super) struct Folded {
-    seed: Seed,
-    state: u64,
-}
-
-impl Hasher for Folded {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "both halves of the product are used")]
-    fn write_u64(&mut self, value: u64) {
-        let product = u128::from(value ^ self.state ^ self.seed.0) * u128::from(self.seed.1);
-        self.state = (product as u64) ^ ((product >> 64) as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.state
-    }
 }

@@ -21,6 +21,7 @@ mod header;
 mod hybrid;
 mod kind;
 mod levels;
+mod recent;
 mod source;
 mod statistics;
 mod table;
@@ -42,6 +43,7 @@ use entries::{Entries, Value};
 use header::Form;
 use kind::Kind;
 use levels::Levels;
+use recent::Recent;
 use source::Source;
 use statistics::Range;
 use table::Table;
@@ -64,6 +66,7 @@ pub(super) struct FlatColumn {
     is_nullable: bool,
     mode: Mode,
     entries: Entries,
+    recent: Recent,
     /// The dictionary that the last array came with.
     table: Option<Table>,
     pages: Pages,
@@ -106,6 +109,7 @@ impl FlatColumn {
             is_nullable: column.max_def_level() > 0,
             mode: if is_timestamp { Mode::Plain } else { Mode::Coded },
             entries: Entries::new(kind),
+            recent: Recent::default(),
             table: None,
             pages: Pages::new(kind, column, Codec::new(compression)?, compression),
             levels: Levels::new(),
@@ -183,8 +187,10 @@ impl FlatColumn {
 
     /// Rows of plain values.
     fn uncoded(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
-        if self.mode == Mode::Plain && self.kind.width() == Some(8) {
-            return self.plain_words(array, nulls);
+        match (self.mode, self.kind.width()) {
+            (Mode::Plain, Some(8)) => return self.plain_words(array, nulls),
+            (Mode::Coded, Some(_)) => return self.codes_of_bits(array, nulls),
+            _ => {}
         }
         let source = Source::new(array)?;
         let is_coded = self.mode == Mode::Coded;
@@ -209,6 +215,26 @@ impl FlatColumn {
         Ok(())
     }
 
+    /// Codes of fixed-width values. Most were met shortly before: those are found without the dictionary.
+    fn codes_of_bits(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
+        let mut bits = std::mem::take(&mut self.bits);
+        valid_bits(array, nulls, &mut bits)?;
+        let page = self.pages.count() + 1;
+        let (recent, entries, pages, range) = (&mut self.recent, &mut self.entries, &mut self.pages, &mut self.range);
+        self.codes.extend(bits.iter().map(|bits| {
+            recent.code(*bits, page, || {
+                let code = entries.code(Value::Bits(*bits));
+                if pages.is_first_use(code) {
+                    range.include(Value::Bits(*bits));
+                }
+                code
+            })
+        }));
+        self.bits = bits;
+        self.levels.append(array.len(), nulls);
+        Ok(())
+    }
+
     fn plain_value(&mut self, value: Option<Value<'_>>) -> Result<()> {
         self.levels.push(value.is_some());
         if let Some(value) = value {
@@ -223,12 +249,7 @@ impl FlatColumn {
 
     /// Eight bytes each: nothing to do but to move them.
     fn plain_words(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
-        self.bits.clear();
-        source::append_bits(array, &mut self.bits)?;
-        if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
-            let mut valid = nulls.iter();
-            self.bits.retain(|_| valid.next().unwrap_or(false));
-        }
+        valid_bits(array, nulls, &mut self.bits)?;
         self.range.include_bits(&self.bits);
         self.words.extend_from_slice(&self.bits);
         self.levels.append(array.len(), nulls);
@@ -330,4 +351,15 @@ impl FlatColumn {
         };
         self.entries.plain().len() + packed < plain
     }
+}
+
+/// The bits of the values that are not null, in place of what `bits` held.
+fn valid_bits(array: &ArrayRef, nulls: Option<&NullBuffer>, bits: &mut Vec<u64>) -> Result<()> {
+    bits.clear();
+    source::append_bits(array, bits)?;
+    if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
+        let mut valid = nulls.iter();
+        bits.retain(|_| valid.next().unwrap_or(false));
+    }
+    Ok(())
 }
