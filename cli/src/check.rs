@@ -13,6 +13,7 @@ use rowmill::plan;
 use rowmill::read::SourceFile;
 use rowmill::read::parquet::Footer;
 use rowmill::read::text::TextShape;
+use rowmill::reports::validate_for;
 use rowmill::storage::Stores;
 use serde::Serialize;
 
@@ -119,6 +120,7 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
         let split = split_text(dataset, &file, None, limit).await?;
         let schema = TextShape::new(dataset, &text_types(&split.text.columns)?)?.schema;
         let cleaner = Cleaner::for_text(dataset, &schema, &file.uri())?;
+        validate_for(dataset, &cleaner)?;
         let slices = match split.text.counted {
             true => split.slices,
             false => vec![plan::Slice { index: 0, rows: 0..split.about_rows }],
@@ -130,6 +132,7 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
     }
     let footer = Footer::read(&file).await?;
     let cleaner = Cleaner::new(dataset, &footer.schema, &file.uri())?;
+    validate_for(dataset, &cleaner)?;
     let slices = plan::slices(footer.total_rows, output.row_group_rows, output.slice_row_groups, limit)?;
     let groups =
         Groups { before: footer.row_groups, rows: footer.total_rows, schema: &footer.schema, text: None, sets_aside };

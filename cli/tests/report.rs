@@ -135,6 +135,8 @@ fn report_shows_what_lies_in_the_sink_and_what_is_missing() {
     let folder = folder.path();
     std::fs::write(folder.join("trips.toml"), DATASET).unwrap();
     std::fs::write(folder.join("a.csv"), "zone,who,tip\n2,ann,1.5\n1,bob,0.5\n2,eve,2.5\n,joe,1\n").unwrap();
+    let checked = run(folder, &["check", "trips.toml", "a.csv"]);
+    assert!(checked.code == 1 && checked.stderr.contains(":12:39: unknown column `nothing`"), "{checked:#?}");
     let ran = run(folder, &["run", "--dataset", "trips.toml", "--sink", "out", "a.csv"]);
     assert_eq!(ran.code, 0, "a report that fails fails no run: {ran:#?}");
     assert!(

@@ -79,6 +79,7 @@ impl Ledger {
     }
 
     /// Puts an object, whatever lies there.
+    #[cfg(feature = "process")]
     pub(crate) async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<()> {
         self.sink.put(key, encode(key, value)?).await?;
         Ok(())

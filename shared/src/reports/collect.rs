@@ -6,16 +6,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::compile::Report;
-use super::figures::{Figures, ReportFigures};
+use super::figures::{Figures, ReportFigures, Room};
 use super::tally::Tally;
 use crate::Error;
 use crate::clean::Cleaner;
 use crate::dataset::Dataset;
 use crate::ledger::ReportError;
 use crate::ledger::records::FORMAT;
-
-/// Figures of a slice for all reports, packed.
-const MAX_FIGURES_BYTES: usize = 40 << 20;
 
 /// Takes the rows that a slice keeps. Whatever goes wrong with a report is its own: the others go on, and so does the slice.
 #[derive(Debug)]
@@ -86,16 +83,10 @@ impl Collector {
     pub(crate) fn figures(self) -> (Figures, Vec<ReportError>) {
         let mut figures = Figures { format: FORMAT, ..Figures::default() };
         let mut errors = Vec::new();
-        let mut bytes = 0usize;
+        let mut room = Room::default();
         for (report, slot) in self.reports {
             let definition = slot.as_ref().map(|tally| tally.report().definition.clone()).unwrap_or_default();
-            let done = slot.and_then(|tally| guarded(|| tally.figures())).and_then(|done| {
-                bytes = bytes.saturating_add(done.states.len());
-                if bytes > MAX_FIGURES_BYTES {
-                    return Err(format!("the figures of all reports take more than {MAX_FIGURES_BYTES} bytes"));
-                }
-                Ok(done)
-            });
+            let done = slot.and_then(|tally| guarded(|| tally.figures())).and_then(|done| room.take(done));
             let done = done.unwrap_or_else(|message| {
                 errors.push(ReportError { report: report.clone(), message: message.clone() });
                 ReportFigures::failed(&definition, message)

@@ -9,6 +9,7 @@ use datafusion_sql::sqlparser::ast::{Expr as Ast, Spanned, VisitMut, VisitorMut}
 use sha2::{Digest, Sha256};
 
 use super::extract::{Aggregate, Aggregates};
+use crate::clean::Cleaner;
 use crate::clean::functions::{callable, spelt_out};
 use crate::clean::program::{located, on_planner_stack, storable};
 use crate::clean::sql::{self, Compiled, Problem, Scope};
@@ -62,6 +63,15 @@ pub fn validate(dataset: &Dataset, columns: Vec<Field>, open: bool) -> Result<()
     })?;
     let problems: Vec<String> = problems;
     if problems.is_empty() { Ok(()) } else { Err(Error::Dataset(problems.join("\n"))) }
+}
+
+/// Checks the reports of a dataset for the rows that `cleaner` gives of one source.
+///
+/// # Errors
+///
+/// As [`validate`].
+pub fn validate_for(dataset: &Dataset, cleaner: &Cleaner) -> Result<()> {
+    validate(dataset, cleaner.row_fields(), false)
 }
 
 impl Report {

@@ -11,6 +11,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+/// Figures of a slice or a run for all reports, packed.
+const MAX_FIGURES_BYTES: usize = 40 << 20;
 /// The most bytes that states are unpacked to.
 const MAX_STATE_BYTES: u64 = 256 << 20;
 
@@ -82,6 +84,26 @@ impl ReportFigures {
         }
         let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(damaged)?;
         reader.collect::<Result<_, _>>().map_err(damaged)
+    }
+}
+
+/// Room for the figures of all reports in one object, which the ledger reads whole.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    bytes: usize,
+}
+
+impl Room {
+    /// The figures, if there is room for them beside those before.
+    pub(super) fn take(&mut self, figures: ReportFigures) -> Result<ReportFigures, String> {
+        let bytes = self.bytes.saturating_add(figures.states.len()).saturating_add(figures.columns.len());
+        if bytes > MAX_FIGURES_BYTES {
+            return Err(format!(
+                "the figures of all reports take more than {MAX_FIGURES_BYTES} bytes: group by something coarser"
+            ));
+        }
+        self.bytes = bytes;
+        Ok(figures)
     }
 }
 

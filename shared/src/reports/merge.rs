@@ -7,7 +7,7 @@ use arrow::datatypes::{Field, SchemaRef};
 
 use super::collect::guarded;
 use super::compile::Report;
-use super::figures::{Figures, ReportFigures};
+use super::figures::{Figures, ReportFigures, Room};
 use super::output::Shown;
 use super::tally::Tally;
 use crate::clean::widest;
@@ -20,9 +20,10 @@ const MAX_PROBLEMS: usize = 20;
 /// The figures of a run, of those of its slices in their order. A report of which one slice has none, has none.
 pub fn of_run(dataset: &Dataset, slices: &[Figures]) -> Figures {
     let specs = dataset.spec.reports.iter().enumerate();
+    let mut room = Room::default();
     let reports = specs.map(|(index, spec)| {
         let figures: Vec<Option<&ReportFigures>> = slices.iter().map(|slice| slice.reports.get(&spec.name)).collect();
-        let merged = guarded(|| run_figures(dataset, index, &figures));
+        let merged = guarded(|| run_figures(dataset, index, &figures)).and_then(|merged| room.take(merged));
         let definition = figures.iter().flatten().map(|figures| figures.definition.clone()).find(|it| !it.is_empty());
         let failed = |error| ReportFigures::failed(&definition.unwrap_or_default(), error);
         (spec.name.clone(), merged.unwrap_or_else(failed))

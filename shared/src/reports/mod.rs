@@ -34,7 +34,7 @@ mod tally;
 mod tests;
 
 pub(crate) use collect::Collector;
-pub use compile::{Report, validate};
+pub use compile::{Report, validate, validate_for};
 pub(crate) use extract::is_aggregate;
 pub use output::{Column, Shown};
 pub use refresh::Reports;
