@@ -1,7 +1,7 @@
 //! Reports: figures over the rows that a dataset keeps, by group, over all that is published.
 //!
 //! The rows are never read for it. While a processor cleans a slice, its kept rows go through the accumulators of
-//! DataFusion's aggregates ([`Collector`]); their partial states, the slice's *figures* ([`figures::Figures`]), lie in the
+//! DataFusion's aggregates (`Collector`); their partial states, the slice's *figures* ([`figures::Figures`]), lie in the
 //! ledger beside its record. Figures of slices are merged in the slices' order into those of the run, and those of the
 //! published runs, in the order of their sources' keys, into the dataset's reports ([`merge`]). So a report does not
 //! depend on who finished first. Counts, extremes and whole sums are exact; sums of floats depend on the split into
