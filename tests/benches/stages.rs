@@ -80,7 +80,7 @@ fn narrow() -> &'static Trips {
 }
 
 fn dataset() -> Dataset {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/peers/rowmill.toml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/peers/jobs/trips/rowmill.toml");
     Dataset::parse(&std::fs::read_to_string(path).unwrap(), "rowmill.toml").unwrap()
 }
 

@@ -25,7 +25,7 @@ const GROUP_ROWS: u64 = 4_000;
 
 /// The benchmark's job, in row groups of [`GROUP_ROWS`], with more TOML behind it.
 fn dataset(change: impl Fn(String) -> String) -> Result<Dataset> {
-    let text = std::fs::read_to_string(repository().join("tests/src/bin/peers/rowmill.toml"))?;
+    let text = std::fs::read_to_string(repository().join("tests/src/bin/peers/jobs/trips/rowmill.toml"))?;
     Ok(Dataset::parse(&change(text.replace("1_048_576", "4_000")), "test.toml")?)
 }
 
