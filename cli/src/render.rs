@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+pub use rowmill::notify::figures::{bytes, count};
 use serde::Serialize;
 
 /// Prints one JSON document on standard output.
@@ -17,19 +18,6 @@ pub fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// `1,048,576`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// [`count`] of a length.
 pub fn length(number: usize) -> String {
     count(u64::try_from(number).unwrap_or(u64::MAX))
@@ -39,18 +27,6 @@ pub fn length(number: usize) -> String {
 #[expect(clippy::cast_precision_loss, reason = "shown with a few digits")]
 pub fn float(number: u64) -> f64 {
     number as f64
-}
-
-/// `1.5 MB`: decimal units.
-pub fn bytes(number: u64) -> String {
-    let mut value = float(number);
-    for unit in ["B", "kB", "MB", "GB"] {
-        if value < 999.5 {
-            return if unit == "B" { format!("{number} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} TB")
 }
 
 /// Seconds with one digit behind the point, of milliseconds.

@@ -1,7 +1,7 @@
 //! Channels that tell people how runs ended: an SNS topic, a webhook, a log. When and how often they are tried is
 //! [`crate::pipeline::notices`]'; what they say is composed here, without any I/O.
 
-mod figures;
+pub mod figures;
 mod log;
 mod message;
 #[cfg(feature = "notify")]
