@@ -42,7 +42,7 @@ use fault::{Exit, Fault};
 fn main() {
     let args = Args::parse();
     if matches!(args.command, Command::Run(_) | Command::Demo(_)) {
-        with_few_heaps();
+        with_a_tuned_heap();
     }
     rowmill::telemetry::init_cli();
     report_panics_as_errors();
@@ -82,31 +82,42 @@ async fn dispatch(command: Command) -> Result<Exit, Fault> {
     }
 }
 
-/// Starts this program again with one heap for every two processors. glibc gives each thread its own by default, and what a
-/// decoder's thread frees then helps no encoder's: measured on 10 million trips and two processors, a quarter to a half more
-/// memory than with two heaps, and those take a sixth more than one, which costs no time. glibc reads the setting once,
-/// before `main`.
+/// Starts this program again with glibc's heap set for row groups that come and go. glibc reads its settings once, before
+/// `main`.
+///
+/// * One heap for every two processors. Each thread has its own by default, and what a decoder's thread frees then helps no
+///   encoder's: measured on 10 million trips and two processors, a quarter to a half more memory than with two heaps, and
+///   those take a sixth more than one, which costs no time.
+/// * What is freed is kept, and blocks come from the heap too: 90,000 page faults in the place of 155,000, in no more memory.
+/// * Huge pages, where the system gives them on request: a tenth less time in user code.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn with_few_heaps() {
+fn with_a_tuned_heap() {
     use std::os::unix::process::CommandExt;
 
-    const SETTING: &str = "MALLOC_ARENA_MAX";
-    if std::env::var_os(SETTING).is_some() {
+    const SETTINGS: &str = "GLIBC_TUNABLES";
+    const HEAPS: &str = "MALLOC_ARENA_MAX";
+    if std::env::var_os(SETTINGS).is_some() || std::env::var_os(HEAPS).is_some() {
         return;
     }
     let heaps = std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1));
+    let settings = format!(
+        "glibc.malloc.arena_max={heaps}:glibc.malloc.mmap_threshold={}:glibc.malloc.trim_threshold={}:\
+         glibc.malloc.hugetlb=1",
+        64 << 20,
+        256 << 20
+    );
     let mut args = std::env::args_os();
     let mut again = std::process::Command::new("/proc/self/exe");
     if let Some(name) = args.next() {
         again.arg0(name);
     }
     // Where it cannot be started again, it goes on as it is.
-    let error = again.args(args).env(SETTING, heaps.to_string()).exec();
-    tracing::debug!(%error, "not started again with few heaps");
+    let error = again.args(args).env(SETTINGS, settings).exec();
+    tracing::debug!(%error, "not started again with a tuned heap");
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn with_few_heaps() {}
+fn with_a_tuned_heap() {}
 
 /// A panic is a bug: it is told as one line, and the task that it ends fails with an error of its own.
 fn report_panics_as_errors() {

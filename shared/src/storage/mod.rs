@@ -185,6 +185,11 @@ pub trait Storage: Debug + Send + Sync {
         4
     }
 
+    /// How many bytes between two reads are rather read than skipped by a second request.
+    fn reads_through(&self) -> u64 {
+        1 << 10
+    }
+
     /// Looks the newest version up. `None` where there is none.
     async fn head(&self, key: &str) -> StorageResult<Option<ObjectMeta>>;
 

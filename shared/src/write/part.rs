@@ -14,9 +14,7 @@ use super::encoder::Encoder;
 use super::{DeferredUpload, EncodedChunk, PendingUpload};
 use crate::{Error, Result};
 
-/// Encoded bytes are handed to the upload in pieces of about this size.
-const HAND_OVER_BYTES: usize = 1 << 20;
-/// Batches that wait for the encoder, and encoded pieces that wait for the upload.
+/// Batches that wait for the encoder.
 const WAITING: usize = 2;
 
 /// How a part is written.
@@ -81,8 +79,9 @@ impl PartWriter {
     /// Begins a part with these columns.
     pub fn begin(schema: SchemaRef, options: PartOptions, upload: DeferredUpload) -> Self {
         let (commands, orders) = mpsc::channel(WAITING);
-        let (pieces, encoded) = mpsc::channel(WAITING);
-        let encoder = tokio::task::spawn_blocking(move || encode(orders, pieces, schema, &options));
+        let (pieces, encoded) = mpsc::channel(1);
+        let sink = Sink { pieces, piece_bytes: upload.part_bytes(), filling: Vec::new() };
+        let encoder = tokio::task::spawn_blocking(move || encode(orders, sink, schema, &options));
         let uploader = tokio::spawn(carry(encoded, upload));
         Self { commands: Some(commands), work: Some(Work { encoder, uploader }), upload: None }
     }
@@ -166,11 +165,11 @@ fn ended() -> Error {
 /// The encoder's thread. `None` where orders end without [`Command::Finish`].
 fn encode(
     mut orders: mpsc::Receiver<Command>,
-    pieces: mpsc::Sender<Bytes>,
+    sink: Sink,
     schema: SchemaRef,
     options: &PartOptions,
 ) -> parquet::errors::Result<Option<Vec<u64>>> {
-    let mut encoder = Encoder::new(Sink { pieces, filling: Vec::new() }, schema, options)?;
+    let mut encoder = Encoder::new(sink, schema, options)?;
     while let Some(command) = orders.blocking_recv() {
         match command {
             Command::Write(batch) => encoder.write(&batch)?,
@@ -192,21 +191,29 @@ async fn carry(mut encoded: mpsc::Receiver<Bytes>, mut upload: DeferredUpload) -
     (upload, Ok(()))
 }
 
-/// Hands bytes over to the uploading task.
+/// Hands bytes over to the uploading task, in pieces as the upload sends them.
 struct Sink {
     pieces: mpsc::Sender<Bytes>,
+    piece_bytes: usize,
     filling: Vec<u8>,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.filling.extend_from_slice(bytes);
-        if self.filling.len() >= HAND_OVER_BYTES {
+        let room = self.piece_bytes.saturating_sub(self.filling.len());
+        let taken = bytes.split_at_checked(room).map_or(bytes, |(taken, _)| taken);
+        if self.filling.capacity() == 0 {
+            // Untouched memory costs nothing, growing does: and a full piece is passed on as it is.
+            self.filling.reserve_exact(self.piece_bytes);
+        }
+        self.filling.extend_from_slice(taken);
+        if self.filling.len() >= self.piece_bytes {
             self.flush()?;
         }
-        Ok(bytes.len())
+        Ok(taken.len())
     }
 
+    /// Called at the file's end: what is left is handed over.
     fn flush(&mut self) -> io::Result<()> {
         if self.filling.is_empty() {
             return Ok(());

@@ -87,10 +87,18 @@ impl DeferredUpload {
         &self.upload_id
     }
 
-    /// Takes the next bytes. Waits only where as many parts as allowed are in flight.
+    /// Bytes of every part but the last.
+    pub fn part_bytes(&self) -> usize {
+        self.options.part_bytes
+    }
+
+    /// Takes the next bytes; those of one part are passed on as they are. Waits only where as many parts as allowed are in flight.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.digest.update(&bytes);
         self.size = self.size.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if self.filling.is_empty() && bytes.len() == self.options.part_bytes {
+            return self.send(bytes).await;
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = self.options.part_bytes.saturating_sub(self.filling.len());
@@ -100,7 +108,8 @@ impl DeferredUpload {
             }
             self.filling.extend_from_slice(&next);
             if self.filling.len() >= self.options.part_bytes {
-                self.send().await?;
+                let part = std::mem::take(&mut self.filling).freeze();
+                self.send(part).await?;
             }
         }
         Ok(())
@@ -136,7 +145,8 @@ impl DeferredUpload {
 
     async fn finish_parts(&mut self) -> Result<()> {
         if !self.filling.is_empty() || self.begun == 0 {
-            self.send().await?;
+            let part = std::mem::take(&mut self.filling).freeze();
+            self.send(part).await?;
         }
         while let Some(done) = self.running.join_next().await {
             self.take(done)?;
@@ -145,7 +155,7 @@ impl DeferredUpload {
         Ok(())
     }
 
-    async fn send(&mut self) -> Result<()> {
+    async fn send(&mut self, bytes: Bytes) -> Result<()> {
         while self.running.len() >= self.options.concurrent_parts {
             match self.running.join_next().await {
                 Some(done) => self.take(done)?,
@@ -162,7 +172,6 @@ impl DeferredUpload {
             });
         }
         self.begun = number;
-        let bytes = std::mem::take(&mut self.filling).freeze();
         let (storage, key, upload_id) = (self.storage.clone(), self.key.clone(), self.upload_id.clone());
         self.running.spawn(async move { storage.put_part(&key, &upload_id, number, bytes).await });
         Ok(())

@@ -24,8 +24,6 @@ const FIRST_HEADER_BYTES: u64 = 1 << 10;
 const HEADER_BYTES: u64 = 128;
 /// Read at a time, where skipping pages would save less than the requests cost.
 const RUN_BYTES: u64 = 1 << 20;
-/// Pages below this are not skipped.
-const SMALL_PAGE_BYTES: u64 = 1 << 10;
 /// Of the bytes walked over, one in so many may be read for the sake of fewer requests.
 const RUN_SHARE: u64 = 100;
 /// A header is at most this long.
@@ -184,7 +182,7 @@ impl<'a> Walk<'a> {
 
     /// The page header at the start of `range`, read ahead where pages as small as the last are not worth skipping.
     async fn header(&mut self, range: Range<u64>, last_size: u64) -> Result<PageHeader> {
-        let small = last_size > 0 && last_size < SMALL_PAGE_BYTES;
+        let small = last_size > 0 && last_size < self.source.storage.reads_through();
         let mut wanted = match self.whole || small {
             true => RUN_BYTES,
             false => self.header_bytes.saturating_mul(2).max(HEADER_BYTES),

@@ -3,11 +3,11 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 
 use super::super::{DeleteOutcome, Object, ObjectMeta, PutOutcome, beyond_end, etag, too_large};
@@ -76,12 +76,11 @@ pub(super) fn get_range(root: &Root, key: &str, etag: &str, range: Range<u64>) -
         Some(length) if range.end <= size => usize::try_from(length).map_err(io::Error::other)?,
         _ => return Err(io::Error::other(beyond_end(&range, size))),
     };
-    let mut bytes = vec![0; length];
-    let read = opened.file.read_exact_at(&mut bytes, range.start);
+    let read = read_at(&opened.file, range.start, length);
     if !opened.is_unchanged()? {
         return Ok(Pinned::Changed);
     }
-    read.map(|()| Pinned::Read(Bytes::from(bytes)))
+    read.map(|bytes| Pinned::Read(Bytes::from(bytes)))
 }
 
 pub(super) fn put(root: &Root, key: &str, bytes: &[u8]) -> io::Result<String> {
@@ -173,11 +172,14 @@ pub(super) fn absent_as_none<T>(result: io::Result<T>) -> io::Result<Option<T>> 
 
 /// The ETag that a look-up will answer for a sealed file, which a rename does not change.
 pub(super) fn etag_of_sealed(file: &File, key: &str) -> io::Result<String> {
-    let stat = file.metadata()?;
-    if is_hashed(key, &stat) {
-        Ok(etag::of_content(&read_at_start(file, stat.len())?))
+    etag_of(file, &file.metadata()?, key)
+}
+
+fn etag_of(file: &File, stat: &Metadata, key: &str) -> io::Result<String> {
+    if is_hashed(key, stat) {
+        Ok(etag::of_content(&read_at(file, 0, usize::try_from(stat.len()).map_err(io::Error::other)?)?))
     } else {
-        Ok(identity::stat_etag(&stat))
+        Ok(identity::stat_etag(stat))
     }
 }
 
@@ -201,7 +203,7 @@ fn open(path: &Path, key: &str) -> io::Result<Option<Opened>> {
     if !stat.is_file() {
         return Ok(None);
     }
-    let etag = etag_of_sealed(&file, key)?;
+    let etag = etag_of(&file, &stat, key)?;
     Ok(Some(Opened { file, stat, etag }))
 }
 
@@ -211,9 +213,19 @@ fn read_whole(mut file: &File, size: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read_at_start(file: &File, size: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, 0)?;
+/// Exactly `length` bytes from `start` on, read into memory that was not cleared before.
+fn read_at(file: &File, start: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let at = start.saturating_add(bytes.len() as u64);
+        match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(length);
     Ok(bytes)
 }
 

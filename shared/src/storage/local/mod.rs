@@ -94,6 +94,11 @@ impl Storage for LocalStorage {
         1
     }
 
+    /// A call costs as much as reading that much of what the system has ready.
+    fn reads_through(&self) -> u64 {
+        64 << 10
+    }
+
     fn uri(&self, key: &str) -> String {
         let root = self.root.path().to_string_lossy();
         format!("file://{}/{key}", root.trim_end_matches('/'))

@@ -76,8 +76,6 @@ pub(super) struct Pages {
     range: Range,
     index: ColumnIndexBuilder,
     order: Order,
-    /// For each code the page, plus one, that it was last in.
-    seen: Vec<u32>,
 }
 
 impl Pages {
@@ -97,24 +95,12 @@ impl Pages {
             index: ColumnIndexBuilder::new(column.physical_type()),
             order: Order::default(),
             column,
-            seen: Vec::new(),
         }
     }
 
-    /// Data pages made.
-    pub fn count(&self) -> u32 {
-        u32::try_from(self.placed.len()).unwrap_or(u32::MAX - 1)
-    }
-
-    /// Whether the open page did not have this code before.
-    pub fn is_first_use(&mut self, code: u32) -> bool {
-        let page = self.count() + 1;
-        let place = usize::try_from(code).unwrap_or(usize::MAX);
-        if place >= self.seen.len() {
-            self.seen.resize(place.saturating_add(1), 0);
-        }
-        let Some(slot) = self.seen.get_mut(place) else { return true };
-        std::mem::replace(slot, page) != page
+    /// Whether no data page was made yet.
+    pub fn is_empty(&self) -> bool {
+        self.placed.is_empty()
     }
 
     /// Bytes that a body would take.
@@ -153,6 +139,7 @@ impl Pages {
     pub fn close(mut self, entries: &Entries) -> Result<FlatChunk> {
         let mut dictionary = Vec::new();
         if self.coded_pages > 0 {
+            self.codec.take_time()?;
             let compressed = self.codec.compress(entries.plain(), &mut self.compressed)?;
             header::dictionary_page(number(entries.len())?, lengths(entries.plain(), compressed)?, &mut dictionary);
             self.uncompressed += dictionary.len() + entries.plain().len();
@@ -194,7 +181,7 @@ impl Pages {
 
 /// Whether packed values are better left as they are: what little could be saved costs every reader time.
 fn saves_little(bytes: usize, compressed: usize) -> bool {
-    compressed.saturating_mul(100) > bytes.saturating_mul(97)
+    compressed.saturating_mul(100) > bytes.saturating_mul(90)
 }
 
 fn encodings(coded: usize, deltas: usize, plain: usize) -> Vec<Encoding> {

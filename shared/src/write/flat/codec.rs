@@ -12,7 +12,8 @@ const FAST_LEVEL: i32 = -50;
 pub(super) enum Codec {
     None,
     Snappy(Box<snap::raw::Encoder>),
-    Zstd(zstd::bulk::Compressor<'static>),
+    /// With the level asked for.
+    Zstd(zstd::bulk::Compressor<'static>, i32),
 }
 
 impl Codec {
@@ -27,7 +28,8 @@ impl Codec {
             Compression::UNCOMPRESSED => Ok(Self::None),
             Compression::SNAPPY => Ok(Self::Snappy(Box::new(snap::raw::Encoder::new()))),
             Compression::ZSTD(level) => {
-                zstd::bulk::Compressor::new(level.compression_level()).map(Self::Zstd).map_err(failed)
+                let level = level.compression_level();
+                zstd::bulk::Compressor::new(level).map(|compressor| Self::Zstd(compressor, level)).map_err(failed)
             }
             other => Err(ParquetError::NYI(format!("flat columns with {other}"))),
         }
@@ -36,7 +38,15 @@ impl Codec {
     /// Gives up looking for what is not there: from here on the pages are framed, and hardly compressed.
     pub fn hurry(&mut self) -> Result<()> {
         match self {
-            Self::Zstd(compressor) => compressor.set_compression_level(FAST_LEVEL).map_err(failed),
+            Self::Zstd(compressor, _) => compressor.set_compression_level(FAST_LEVEL).map_err(failed),
+            Self::None | Self::Snappy(_) => Ok(()),
+        }
+    }
+
+    /// Compresses at the level asked for again.
+    pub fn take_time(&mut self) -> Result<()> {
+        match self {
+            Self::Zstd(compressor, level) => compressor.set_compression_level(*level).map_err(failed),
             Self::None | Self::Snappy(_) => Ok(()),
         }
     }
@@ -51,7 +61,7 @@ impl Codec {
                 scratch.truncate(length);
                 Ok(scratch)
             }
-            Self::Zstd(compressor) => {
+            Self::Zstd(compressor, _) => {
                 scratch.clear();
                 scratch.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
                 compressor.compress_to_buffer(bytes, scratch).map_err(failed)?;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::kind::Kind;
+use super::statistics::Range;
 
 /// A value as it is looked up: fixed-width ones as their bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,25 +48,47 @@ impl Entries {
         &self.plain
     }
 
-    /// The value's code. A new one gets the next.
-    pub fn code(&mut self, value: Value<'_>) -> u32 {
-        let next = u32::try_from(self.len()).unwrap_or(u32::MAX);
-        match value {
-            Value::Bits(bits) => *self.bits_places.entry(bits).or_insert_with(|| {
-                push_bits(bits, self.kind, &mut self.plain);
-                self.bits.push(bits);
-                next
-            }),
-            Value::Bytes(bytes) => {
-                if let Some(code) = self.bytes_places.get(bytes) {
-                    return *code;
-                }
-                push_bytes(bytes, &mut self.plain);
-                self.ends.push(self.plain.len());
-                self.bytes_places.insert(bytes.into(), next);
-                next
-            }
+    /// The code of a value of bytes. A new one gets the next.
+    pub fn code_of_bytes(&mut self, bytes: &[u8]) -> u32 {
+        if let Some(code) = self.bytes_places.get(bytes) {
+            return *code;
         }
+        let next = self.next();
+        push_bytes(bytes, &mut self.plain);
+        self.ends.push(self.plain.len());
+        self.bytes_places.insert(bytes.into(), next);
+        next
+    }
+
+    /// The code of a fixed-width value, where it was remembered.
+    pub fn remembered(&self, bits: u64) -> Option<u32> {
+        self.bits_places.get(&bits).copied()
+    }
+
+    /// Adds a fixed-width value that is not among them, and answers its code. It is not remembered.
+    pub fn add_bits(&mut self, bits: u64) -> u32 {
+        let next = self.next();
+        push_bits(bits, self.kind, &mut self.plain);
+        self.bits.push(bits);
+        next
+    }
+
+    /// Keeps the code of a fixed-width value for later.
+    pub fn remember(&mut self, bits: u64, code: u32) {
+        self.bits_places.insert(bits, code);
+    }
+
+    fn next(&self) -> u32 {
+        u32::try_from(self.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Takes the values that are marked, in the order of their codes, into a range.
+    pub fn include_in(&self, range: &mut Range, marks: &[bool]) {
+        if !matches!(self.kind, Kind::Bytes { .. }) {
+            return range.include_marked(&self.bits, marks);
+        }
+        let marked = (0u32..).zip(marks).filter(|(_, is_marked)| **is_marked);
+        marked.for_each(|(code, _)| range.include(self.value(code)));
     }
 
     /// The value of a code.

@@ -120,42 +120,36 @@ fn pack(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
 
 /// Appends groups of eight values of up to 32 bits, nothing before or between them.
 pub(super) fn pack_groups(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
-    let bytes = usize::from(width);
-    out.reserve(groups.len() * bytes + 32);
-    for group in groups {
-        let [low, high] = halves(group, u32::from(width));
-        if width <= 16 {
-            let bits = low | (high << (4 * u32::from(width)));
-            // A whole word is written, and what lies behind the group is taken back.
-            let end = out.len() + bytes;
-            out.extend_from_slice(&bits.to_le_bytes());
-            out.truncate(end);
-        } else {
-            wide(low, high, bytes, out);
-        }
+    // One function for each width: all that it shifts by is known when it is compiled.
+    macro_rules! of_width {
+        ($($width:literal)*) => {
+            match width {
+                $($width => pack_fixed::<$width>(groups, out),)*
+                _ => {}
+            }
+        };
     }
+    of_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
 }
 
-/// Four values in each half, `width` bits each; pairs first, so that the steps do not wait for each other.
-fn halves(group: &[u32; GROUP], width: u32) -> [u128; 2] {
-    let [a, b, c, d, e, f, g, h] = group.map(u64::from);
-    let pair = |low: u64, high: u64| u128::from(low | (high << width));
-    [pair(a, b) | (pair(c, d) << (2 * width)), pair(e, f) | (pair(g, h) << (2 * width))]
-}
-
-/// Eight values of more than 16 bits: the halves hold `bytes * 4` bits each, which may end inside a byte.
-fn wide(low: u128, high: u128, bytes: usize, out: &mut Vec<u8>) {
-    let half_bits = bytes * 4;
-    let whole = half_bits / 8;
-    out.extend(low.to_le_bytes().into_iter().take(whole));
-    if half_bits.is_multiple_of(8) {
-        out.extend(high.to_le_bytes().into_iter().take(whole));
-    } else {
-        // Four bits of the first half remain: an odd width has 4 * width = 8 * whole + 4 bits in a half.
-        let nibble = (low >> (8 * whole)) & 0xf;
-        let [first, ..] = ((high << 4) | nibble).to_le_bytes();
-        out.push(first);
-        out.extend((high >> 4).to_le_bytes().into_iter().take(whole));
+fn pack_fixed<const WIDTH: usize>(groups: &[[u32; GROUP]], out: &mut Vec<u8>) {
+    const WORD: usize = 64;
+    out.reserve(groups.len() * WIDTH);
+    for group in groups {
+        let mut words = [0u64; GROUP * 32 / WORD];
+        for (place, value) in group.iter().enumerate() {
+            let (bit, value) = (place * WIDTH, u64::from(*value));
+            if let Some(word) = words.get_mut(bit / WORD) {
+                *word |= value << (bit % WORD);
+            }
+            if let Some(next) = words.get_mut(bit / WORD + 1).filter(|_| bit % WORD + WIDTH > WORD) {
+                *next |= value >> (WORD - bit % WORD);
+            }
+        }
+        let [a, b, c, d] = words.map(u64::to_le_bytes);
+        let (mut bytes, parts) = ([0u8; GROUP * 4], [a, b, c, d]);
+        bytes.as_chunks_mut::<8>().0.iter_mut().zip(parts).for_each(|(chunk, part)| *chunk = part);
+        out.extend_from_slice(bytes.get(..WIDTH).unwrap_or_default());
     }
 }
 

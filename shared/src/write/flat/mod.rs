@@ -8,11 +8,12 @@
 //!   earlier where plain values are long.
 //! * Distinct values get codes in the order of their first use; a page's codes are as wide as the dictionary was then.
 //! * Where the first page shows that codes save nothing, or once the dictionary is large, values are written plain.
-//! * Timestamps rarely repeat: the first page shows whether they are smaller plain or as differences.
+//! * The first page of timestamps shows whether they are best written as codes, as differences or plain ([`choice`]).
 //! * Where the first page shows that codes or differences hardly compress, the codec is told to hurry.
 //!
 //! Pages are version 1, which every reader knows. The dictionary page comes first.
 
+mod choice;
 mod chunk;
 mod codec;
 mod deltas;
@@ -28,6 +29,7 @@ mod table;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
 mod tests;
+mod used;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
@@ -36,6 +38,7 @@ use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
+use choice::{Choice, plain_words};
 pub(super) use chunk::FlatChunk;
 use chunk::Pages;
 use codec::Codec;
@@ -47,9 +50,10 @@ use recent::Recent;
 use source::Source;
 use statistics::Range;
 use table::Table;
+use used::Used;
 
 /// No code is given to a value once the dictionary is this large.
-const DICTIONARY_BYTES: usize = 1 << 20;
+const DICTIONARY_BYTES: usize = 2 << 20;
 /// A page of plain strings ends behind the value that reaches this.
 const PLAIN_PAGE_BYTES: usize = 1 << 20;
 
@@ -67,22 +71,24 @@ pub(super) struct FlatColumn {
     mode: Mode,
     entries: Entries,
     recent: Recent,
+    /// The codes that the open page has.
+    used: Used,
     /// The dictionary that the last array came with.
     table: Option<Table>,
     pages: Pages,
-    /// The open page: which rows have values, their codes or else their plain bytes, and their range.
+    /// The open page: which rows have values, their codes or else their plain bytes and the range of these.
     levels: Levels,
     codes: Vec<u32>,
     plain: Vec<u8>,
     range: Range,
     /// Plain values of eight bytes, in the place of `plain`.
     words: Vec<u64>,
-    /// Whether such values are written as differences; unknown before the first page of timestamps.
+    /// Whether such values, where they get no codes, are written as differences; unknown before the first page of
+    /// timestamps.
     as_deltas: Option<bool>,
     page_rows: usize,
     /// Buffers kept for their memory.
     body: Vec<u8>,
-    other_body: Vec<u8>,
     bits: Vec<u64>,
 }
 
@@ -109,7 +115,8 @@ impl FlatColumn {
             is_nullable: column.max_def_level() > 0,
             mode: if is_timestamp { Mode::Plain } else { Mode::Coded },
             entries: Entries::new(kind),
-            recent: Recent::default(),
+            recent: Recent::new(),
+            used: Used::default(),
             table: None,
             pages: Pages::new(kind, column, Codec::new(compression)?, compression),
             levels: Levels::new(),
@@ -120,7 +127,6 @@ impl FlatColumn {
             as_deltas: if is_timestamp { None } else { Some(false) },
             page_rows,
             body: Vec::new(),
-            other_body: Vec::new(),
             bits: Vec::new(),
         })
     }
@@ -164,13 +170,12 @@ impl FlatColumn {
     fn coded(&mut self, keys: &[i32], nulls: Option<&NullBuffer>, table: &mut Table) -> Result<()> {
         match self.mode {
             Mode::Coded => {
-                let page = self.pages.count();
-                let (entries, range) = (&mut self.entries, &mut self.range);
-                let first_use = |value: Value<'_>, known: Option<u32>| {
-                    range.include(value);
-                    known.unwrap_or_else(|| entries.code(value))
+                let (recent, entries) = (&mut self.recent, &mut self.entries);
+                let find = |value: Value<'_>| match value {
+                    Value::Bits(bits) => recent.code(bits, entries),
+                    Value::Bytes(bytes) => entries.code_of_bytes(bytes),
                 };
-                table.translate(keys, nulls, page, &mut self.codes, first_use)?;
+                table.translate(keys, nulls, &mut self.codes, &mut self.used, find)?;
                 self.levels.append(keys.len(), nulls);
                 Ok(())
             }
@@ -194,6 +199,7 @@ impl FlatColumn {
         }
         let source = Source::new(array)?;
         let is_coded = self.mode == Mode::Coded;
+        let start = self.codes.len();
         for at in 0..array.len() {
             let value = nulls.is_none_or(|nulls| nulls.is_valid(at)).then(|| source.value(at));
             if !is_coded {
@@ -201,15 +207,15 @@ impl FlatColumn {
                 continue;
             }
             if let Some(value) = value {
-                let code = self.entries.code(value);
-                // The range comes from the values that are new to the page: see `Seen`.
-                if self.pages.is_first_use(code) {
-                    self.range.include(value);
-                }
+                let code = match value {
+                    Value::Bits(bits) => self.recent.code(bits, &mut self.entries),
+                    Value::Bytes(bytes) => self.entries.code_of_bytes(bytes),
+                };
                 self.codes.push(code);
             }
         }
         if is_coded {
+            self.used.mark_all(self.codes.get(start..).unwrap_or_default());
             self.levels.append(array.len(), nulls);
         }
         Ok(())
@@ -218,18 +224,11 @@ impl FlatColumn {
     /// Codes of fixed-width values. Most were met shortly before: those are found without the dictionary.
     fn codes_of_bits(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
         let mut bits = std::mem::take(&mut self.bits);
-        valid_bits(array, nulls, &mut bits)?;
-        let page = self.pages.count() + 1;
-        let (recent, entries, pages, range) = (&mut self.recent, &mut self.entries, &mut self.pages, &mut self.range);
-        self.codes.extend(bits.iter().map(|bits| {
-            recent.code(*bits, page, || {
-                let code = entries.code(Value::Bits(*bits));
-                if pages.is_first_use(code) {
-                    range.include(Value::Bits(*bits));
-                }
-                code
-            })
-        }));
+        bits.clear();
+        source::append_bits(array, nulls, &mut bits)?;
+        let (recent, entries, start) = (&mut self.recent, &mut self.entries, self.codes.len());
+        self.codes.extend(bits.iter().map(|bits| recent.code(*bits, entries)));
+        self.used.mark_all(self.codes.get(start..).unwrap_or_default());
         self.bits = bits;
         self.levels.append(array.len(), nulls);
         Ok(())
@@ -249,7 +248,8 @@ impl FlatColumn {
 
     /// Eight bytes each: nothing to do but to move them.
     fn plain_words(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
-        valid_bits(array, nulls, &mut self.bits)?;
+        self.bits.clear();
+        source::append_bits(array, nulls, &mut self.bits)?;
         self.range.include_bits(&self.bits);
         self.words.extend_from_slice(&self.bits);
         self.levels.append(array.len(), nulls);
@@ -268,26 +268,22 @@ impl FlatColumn {
             return Err(ParquetError::General("a null in a column that allows none".to_owned()));
         }
         let is_coded = self.mode == Mode::Coded && !self.codes.is_empty();
-        if is_coded && self.pages.count() == 0 && !self.codes_are_smaller() {
+        if is_coded {
+            self.range = self.used.take_range(&self.entries, self.kind);
+        }
+        if is_coded && self.pages.is_empty() && !self.codes_are_smaller() {
             self.mode = Mode::Plain;
             for code in &self.codes {
                 entries::push(self.entries.value(*code), self.kind, &mut self.plain);
             }
-            self.entries = Entries::new(self.kind);
+            (self.entries, self.recent) = (Entries::new(self.kind), Recent::new());
             self.table = None;
             return self.end_plain_page(rows);
         }
         if !is_coded {
             return self.end_plain_page(rows);
         }
-        let width = self.code_width();
-        self.body.push(width);
-        hybrid::encode(&self.codes, width, &mut self.body);
-        self.put_page(rows, Form::Codes)?;
-        if self.entries.plain().len() > DICTIONARY_BYTES {
-            self.mode = Mode::Plain;
-        }
-        Ok(())
+        self.end_coded_page(rows)
     }
 
     fn end_plain_page(&mut self, rows: usize) -> Result<()> {
@@ -295,30 +291,36 @@ impl FlatColumn {
         if self.words.is_empty() {
             return self.put_page(rows, Form::Plain);
         }
-        if self.as_deltas != Some(false) {
-            self.other_body.clear();
-            self.other_body.extend_from_slice(&self.body);
-            deltas::encode(&self.words, &mut self.bits, &mut self.other_body);
-        }
-        if self.as_deltas != Some(true) {
-            let start = self.body.len();
-            self.body.resize(start + self.words.len() * 8, 0);
-            let (words, _) = self.body.get_mut(start..).unwrap_or_default().as_chunks_mut::<8>();
-            words.iter_mut().zip(&self.words).for_each(|(word, bits)| *word = bits.to_le_bytes());
-        }
         let as_deltas = match self.as_deltas {
             Some(known) => known,
             None => {
-                // Differences are far cheaper to write and to read, so they may be a little larger.
-                let (plain, deltas) = (self.pages.size_of(&self.body)?, self.pages.size_of(&self.other_body)?);
-                *self.as_deltas.insert(deltas.saturating_mul(5) <= plain.saturating_mul(7))
+                let Choice { as_deltas, codes } = Choice::of(&self.words, self.kind, &mut self.pages)?;
+                self.as_deltas = Some(as_deltas);
+                if let Some(codes) = codes {
+                    self.mode = Mode::Coded;
+                    (self.entries, self.recent, self.codes) = (codes.entries, codes.recent, codes.codes);
+                    return self.end_coded_page(rows);
+                }
+                as_deltas
             }
         };
         if as_deltas {
-            std::mem::swap(&mut self.body, &mut self.other_body);
+            deltas::encode(&self.words, &mut self.bits, &mut self.body);
             return self.put_page(rows, Form::Deltas);
         }
+        plain_words(&self.words, &mut self.body);
         self.put_page(rows, Form::Plain)
+    }
+
+    fn end_coded_page(&mut self, rows: usize) -> Result<()> {
+        let width = code_width(&self.entries);
+        self.body.push(width);
+        hybrid::encode(&self.codes, width, &mut self.body);
+        self.put_page(rows, Form::Codes)?;
+        if self.entries.plain().len() > DICTIONARY_BYTES {
+            self.mode = Mode::Plain;
+        }
+        Ok(())
     }
 
     fn put_page(&mut self, rows: usize, form: Form) -> Result<()> {
@@ -331,14 +333,8 @@ impl FlatColumn {
         Ok(())
     }
 
-    /// Bits of a code now. Not 0: some readers take no width of 0 where there are values.
-    fn code_width(&self) -> u8 {
-        let last = self.entries.len().saturating_sub(1);
-        hybrid::bit_width(u32::try_from(last).unwrap_or(u32::MAX)).max(1)
-    }
-
     fn codes_are_smaller(&self) -> bool {
-        let packed = self.codes.len() * usize::from(self.code_width()) / 8;
+        let packed = self.codes.len() * usize::from(code_width(&self.entries)) / 8;
         let plain = match self.kind.width() {
             Some(width) => self.codes.len() * width,
             None => {
@@ -353,13 +349,8 @@ impl FlatColumn {
     }
 }
 
-/// The bits of the values that are not null, in place of what `bits` held.
-fn valid_bits(array: &ArrayRef, nulls: Option<&NullBuffer>, bits: &mut Vec<u64>) -> Result<()> {
-    bits.clear();
-    source::append_bits(array, bits)?;
-    if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
-        let mut valid = nulls.iter();
-        bits.retain(|_| valid.next().unwrap_or(false));
-    }
-    Ok(())
+/// Bits of a code now. Not 0: some readers take no width of 0 where there are values.
+fn code_width(entries: &Entries) -> u8 {
+    let last = entries.len().saturating_sub(1);
+    hybrid::bit_width(u32::try_from(last).unwrap_or(u32::MAX)).max(1)
 }

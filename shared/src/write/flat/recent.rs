@@ -1,57 +1,159 @@
-//! Values met shortly before, and their codes: one slot each for as many groups of values, in the first cache of a core.
+//! Values met before and their codes: one slot each for as many groups of values, in the caches of a core. Behind it
+//! stands the table of [`Entries`], which need not know what a slot still holds.
 
-/// Slots, a power of two.
-const SLOTS: usize = 2_048;
+use super::entries::Entries;
+
 /// An odd number near 2^64 divided by the golden ratio: products of near numbers differ in their upper bits (D. E. Knuth,
 /// "The Art of Computer Programming", volume 3, 6.4).
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Bits of a slot's place: of values that may be anything, and of times.
+const BITS: u32 = 11;
+const TIMES_BITS: u32 = 17;
+/// What times are counted in, the largest unit first: seconds and milliseconds, as nanoseconds or microseconds.
+const UNITS: [u64; 3] = [1_000_000_000, 1_000_000, 1_000];
+/// So many of the times are asked for their unit.
+const ASKED: usize = 1_000;
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    bits: u64,
-    code: u32,
-    /// The page that the value was met in, counted from 1.
-    page: u32,
+/// Codes of values.
+#[derive(Debug)]
+pub(super) struct Recent {
+    /// The value in each slot; no slots before the first value, for most columns come with codes.
+    bits: Vec<u64>,
+    /// Its code ([`Held`]); 0 where no value was met yet.
+    codes: Vec<u32>,
+    place: Place,
 }
 
-/// Codes of values that the open page has.
-#[derive(Debug, Default)]
-pub(super) struct Recent {
-    /// None until the first value: most columns come with codes.
-    slots: Vec<Slot>,
+/// Where a value's slot is.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Anywhere.
+    Spread,
+    /// Times near each other lie near each other, and those of a day apart: the quotient by a unit that divides them is a
+    /// product with the inverse of its odd factor, behind the bits of the even one.
+    Times { inverse: u64, shift: u32 },
+}
+
+impl Place {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Spread => BITS,
+            Self::Times { .. } => TIMES_BITS,
+        }
+    }
+
+    fn of(self, bits: u64) -> usize {
+        let place = match self {
+            Self::Spread => bits.wrapping_mul(SPREAD) >> (u64::BITS - BITS),
+            Self::Times { inverse, shift } => (bits.wrapping_mul(inverse) >> shift) & ((1 << TIMES_BITS) - 1),
+        };
+        usize::try_from(place).unwrap_or(usize::MAX)
+    }
 }
 
 impl Recent {
-    /// The code of a value in a page, counted from 1. `find` is asked where the value was not met in the page, or others
-    /// were since.
-    pub fn code(&mut self, bits: u64, page: u32, find: impl FnOnce() -> u32) -> u32 {
-        if self.slots.is_empty() {
-            self.slots = vec![Slot::default(); SLOTS];
-        }
-        let place = usize::try_from(bits.wrapping_mul(SPREAD) >> (u64::BITS - SLOTS.ilog2())).unwrap_or(usize::MAX);
-        let Some(slot) = self.slots.get_mut(place) else { return find() };
-        if slot.bits != bits || slot.page != page {
-            *slot = Slot { bits, code: find(), page };
-        }
-        slot.code
+    /// For values that may be anything.
+    pub fn new() -> Self {
+        Self { bits: Vec::new(), codes: Vec::new(), place: Place::Spread }
     }
+
+    /// For times like these.
+    pub fn of_times(times: &[u64]) -> Self {
+        let some = times.get(..ASKED).unwrap_or(times);
+        let divides = |unit: &u64| some.iter().all(|time| time.cast_signed() % unit.cast_signed() == 0);
+        let unit = UNITS.into_iter().find(divides).unwrap_or(1);
+        let shift = unit.trailing_zeros();
+        let place = Place::Times { inverse: inverse(unit >> shift), shift };
+        Self { bits: Vec::new(), codes: Vec::new(), place }
+    }
+
+    /// The code of a value. A new one gets the next of `entries`.
+    pub fn code(&mut self, bits: u64, entries: &mut Entries) -> u32 {
+        if self.bits.is_empty() {
+            let slots = 1 << self.place.bits();
+            (self.bits, self.codes) = (vec![0; slots], vec![0; slots]);
+        }
+        let place = self.place.of(bits);
+        let (Some(here), Some(slot)) = (self.bits.get_mut(place), self.codes.get_mut(place)) else {
+            return entries.remembered(bits).unwrap_or_else(|| entries.add_bits(bits));
+        };
+        if let Some(Held { code, is_remembered }) = Held::of(*slot) {
+            if *here == bits {
+                return code;
+            }
+            if !is_remembered {
+                entries.remember(*here, code);
+            }
+        } else {
+            // No value of this slot was met before.
+            let code = entries.add_bits(bits);
+            (*here, *slot) = (bits, Held { code, is_remembered: false }.packed());
+            return code;
+        }
+        let known = entries.remembered(bits);
+        let code = known.unwrap_or_else(|| entries.add_bits(bits));
+        (*here, *slot) = (bits, Held { code, is_remembered: known.is_some() }.packed());
+        code
+    }
+}
+
+/// What a slot holds beside the value, in 32 bits: dictionaries end long before codes need more than 30.
+struct Held {
+    code: u32,
+    /// Whether the entries know it too.
+    is_remembered: bool,
+}
+
+impl Held {
+    fn of(packed: u32) -> Option<Self> {
+        Some(Self { code: (packed >> 1).checked_sub(1)?, is_remembered: packed & 1 == 1 })
+    }
+
+    fn packed(self) -> u32 {
+        (self.code.saturating_add(1) << 1) | u32::from(self.is_remembered)
+    }
+}
+
+/// The number whose product with an odd one is 1 modulo 2^64, by Newton's iteration: each step doubles the bits that are
+/// right, of which an odd number has three.
+fn inverse(odd: u64) -> u64 {
+    (0..5).fold(odd, |found, _| found.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(found))))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind::Kind;
     use super::*;
 
     #[test]
-    fn a_value_is_looked_up_once_a_page_unless_another_takes_its_slot() {
-        let mut recent = Recent::default();
-        let mut found = Vec::new();
-        for (bits, page) in [(0, 1), (7, 1), (0, 1), (7, 1), (0, 2), (0, 2)] {
-            let code = recent.code(bits, page, || {
-                found.push((bits, page));
-                u32::try_from(bits + 1).unwrap_or(0)
-            });
-            assert_eq!(u64::from(code), bits + 1);
+    fn a_value_keeps_its_code_whatever_takes_its_slot() {
+        let times: Vec<u64> = (0..200_000u64).map(|second| 1_700_000_000_000_000 + second * 1_000_000).collect();
+        for mut recent in [Recent::new(), Recent::of_times(&times), Recent::of_times(&[0, 1])] {
+            let mut entries = Entries::new(Kind::Int64);
+            for _ in 0..2 {
+                for (code, time) in (0u32..).zip(&times) {
+                    assert_eq!(recent.code(*time, &mut entries), code);
+                }
+            }
+            assert_eq!(recent.code(0, &mut entries), 200_000);
+            assert_eq!(entries.len(), 200_001);
         }
-        assert_eq!(found, [(0, 1), (7, 1), (0, 2)]);
+    }
+
+    #[test]
+    fn seconds_that_follow_one_another_lie_in_slots_that_do() {
+        let before_1970 = (-5_000_000i64).cast_unsigned();
+        for times in [[1_700_000_000_000_000, 1_700_000_001_000_000], [before_1970, before_1970 + 1_000_000]] {
+            let place = Recent::of_times(&times).place;
+            let [first, second] = times.map(|time| place.of(time));
+            assert_eq!(second, (first + 1) % (1 << TIMES_BITS));
+        }
+    }
+
+    #[test]
+    fn an_inverse_undoes_a_product() {
+        for odd in [1, 3, 125, 15_625, 1_953_125, u64::MAX] {
+            assert_eq!(inverse(odd).wrapping_mul(odd), 1);
+        }
     }
 }

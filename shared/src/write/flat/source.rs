@@ -1,6 +1,7 @@
 //! The values of an Arrow array, as a flat column takes them.
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 use parquet::errors::{ParquetError, Result};
 
@@ -21,7 +22,7 @@ impl Source {
             return Ok(Self::Bytes(array.clone()));
         }
         let mut bits = Vec::new();
-        append_bits(array, &mut bits)?;
+        append_bits(array, None, &mut bits)?;
         Ok(Self::Bits(bits))
     }
 
@@ -47,39 +48,54 @@ fn bytes(array: &ArrayRef, at: usize) -> &[u8] {
     }
 }
 
-/// Appends every value's bits: as many as Parquet keeps of it, narrow integers widened.
-pub(super) fn append_bits(array: &ArrayRef, bits: &mut Vec<u64>) -> Result<()> {
-    fn each<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, bits: &mut Vec<u64>, convert: impl Fn(T::Native) -> u64) {
-        bits.extend(array.values().iter().map(|value| convert(*value)));
+/// Appends the bits of every value, or of those that are not null: as many as Parquet keeps of it, narrow integers widened.
+pub(super) fn append_bits(array: &ArrayRef, nulls: Option<&NullBuffer>, bits: &mut Vec<u64>) -> Result<()> {
+    let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+    fn each_of<T: ArrowPrimitiveType>(
+        array: &PrimitiveArray<T>,
+        nulls: Option<&NullBuffer>,
+        bits: &mut Vec<u64>,
+        convert: impl Fn(T::Native) -> u64,
+    ) {
+        let values = array.values();
+        match nulls {
+            None => bits.extend(values.iter().map(|value| convert(*value))),
+            Some(nulls) => {
+                bits.reserve(values.len() - nulls.null_count());
+                bits.extend(nulls.valid_indices().filter_map(|at| values.get(at)).map(|value| convert(*value)));
+            }
+        }
     }
     let signed = |value: i32| u64::from(value.cast_unsigned());
     match array.data_type() {
-        DataType::Int8 => each(array.as_primitive::<Int8Type>(), bits, |value| signed(i32::from(value))),
-        DataType::Int16 => each(array.as_primitive::<Int16Type>(), bits, |value| signed(i32::from(value))),
-        DataType::Int32 => each(array.as_primitive::<Int32Type>(), bits, signed),
-        DataType::Date32 => each(array.as_primitive::<Date32Type>(), bits, signed),
-        DataType::Time32(TimeUnit::Second) => each(array.as_primitive::<Time32SecondType>(), bits, signed),
-        DataType::Time32(_) => each(array.as_primitive::<Time32MillisecondType>(), bits, signed),
-        DataType::UInt8 => each(array.as_primitive::<UInt8Type>(), bits, u64::from),
-        DataType::UInt16 => each(array.as_primitive::<UInt16Type>(), bits, u64::from),
-        DataType::UInt32 => each(array.as_primitive::<UInt32Type>(), bits, u64::from),
-        DataType::UInt64 => each(array.as_primitive::<UInt64Type>(), bits, u64::from),
-        DataType::Int64 => each(array.as_primitive::<Int64Type>(), bits, i64::cast_unsigned),
+        DataType::Int8 => each_of(array.as_primitive::<Int8Type>(), nulls, bits, |value| signed(i32::from(value))),
+        DataType::Int16 => each_of(array.as_primitive::<Int16Type>(), nulls, bits, |value| signed(i32::from(value))),
+        DataType::Int32 => each_of(array.as_primitive::<Int32Type>(), nulls, bits, signed),
+        DataType::Date32 => each_of(array.as_primitive::<Date32Type>(), nulls, bits, signed),
+        DataType::Time32(TimeUnit::Second) => each_of(array.as_primitive::<Time32SecondType>(), nulls, bits, signed),
+        DataType::Time32(_) => each_of(array.as_primitive::<Time32MillisecondType>(), nulls, bits, signed),
+        DataType::UInt8 => each_of(array.as_primitive::<UInt8Type>(), nulls, bits, u64::from),
+        DataType::UInt16 => each_of(array.as_primitive::<UInt16Type>(), nulls, bits, u64::from),
+        DataType::UInt32 => each_of(array.as_primitive::<UInt32Type>(), nulls, bits, u64::from),
+        DataType::UInt64 => each_of(array.as_primitive::<UInt64Type>(), nulls, bits, u64::from),
+        DataType::Int64 => each_of(array.as_primitive::<Int64Type>(), nulls, bits, i64::cast_unsigned),
         DataType::Time64(TimeUnit::Microsecond) => {
-            each(array.as_primitive::<Time64MicrosecondType>(), bits, i64::cast_unsigned);
+            each_of(array.as_primitive::<Time64MicrosecondType>(), nulls, bits, i64::cast_unsigned);
         }
-        DataType::Time64(_) => each(array.as_primitive::<Time64NanosecondType>(), bits, i64::cast_unsigned),
+        DataType::Time64(_) => each_of(array.as_primitive::<Time64NanosecondType>(), nulls, bits, i64::cast_unsigned),
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            each(array.as_primitive::<TimestampMillisecondType>(), bits, i64::cast_unsigned);
+            each_of(array.as_primitive::<TimestampMillisecondType>(), nulls, bits, i64::cast_unsigned);
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            each(array.as_primitive::<TimestampMicrosecondType>(), bits, i64::cast_unsigned);
+            each_of(array.as_primitive::<TimestampMicrosecondType>(), nulls, bits, i64::cast_unsigned);
         }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            each(array.as_primitive::<TimestampNanosecondType>(), bits, i64::cast_unsigned);
+            each_of(array.as_primitive::<TimestampNanosecondType>(), nulls, bits, i64::cast_unsigned);
         }
-        DataType::Float32 => each(array.as_primitive::<Float32Type>(), bits, |value| u64::from(value.to_bits())),
-        DataType::Float64 => each(array.as_primitive::<Float64Type>(), bits, f64::to_bits),
+        DataType::Float32 => {
+            each_of(array.as_primitive::<Float32Type>(), nulls, bits, |value| u64::from(value.to_bits()))
+        }
+        DataType::Float64 => each_of(array.as_primitive::<Float64Type>(), nulls, bits, f64::to_bits),
         other => return Err(ParquetError::General(format!("a flat column was given {other}"))),
     }
     Ok(())

@@ -66,6 +66,22 @@ impl Range {
         }
     }
 
+    /// Takes those fixed-width values in that are marked.
+    pub fn include_marked(&mut self, values: &[u64], marks: &[bool]) {
+        let kind = self.kind;
+        let (mut least, mut greatest) = (u64::MAX, 0);
+        for (bits, is_marked) in values.iter().zip(marks) {
+            self.any |= is_marked;
+            // No branch on marks, which are anywhere.
+            let order = kind.order(*bits).filter(|_| *is_marked);
+            least = least.min(order.unwrap_or(u64::MAX));
+            greatest = greatest.max(order.unwrap_or(0));
+        }
+        if least <= greatest {
+            self.include_orders(least, greatest);
+        }
+    }
+
     /// Takes another range in.
     pub fn join(&mut self, other: &Self) {
         self.any |= other.any;

@@ -6,30 +6,32 @@ use parquet::errors::{ParquetError, Result};
 
 use super::entries::Value;
 use super::source::Source;
+use super::used::Used;
 
-/// What is known of one value of a dictionary.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    /// Its code in the output; unknown until a row shows it.
-    code: u32,
-    /// The last page that it is in.
-    page: u32,
-}
-
+/// In place of a code that no row has shown yet.
 const UNKNOWN: u32 = u32::MAX;
+/// Keys looked up together.
+const RUN: usize = 64;
 
 /// A dictionary that values came with.
 #[derive(Debug)]
 pub(super) struct Table {
     values: ArrayRef,
     source: Source,
-    slots: Vec<Slot>,
+    /// For each value its code in the output.
+    codes: Vec<u32>,
+    /// A buffer kept for its memory.
+    valid: Vec<i32>,
 }
 
 impl Table {
     pub fn new(values: &ArrayRef) -> Result<Self> {
-        let slots = vec![Slot { code: UNKNOWN, page: UNKNOWN }; values.len()];
-        Ok(Self { values: values.clone(), source: Source::new(values)?, slots })
+        Ok(Self {
+            values: values.clone(),
+            source: Source::new(values)?,
+            codes: vec![UNKNOWN; values.len()],
+            valid: Vec::new(),
+        })
     }
 
     /// Whether it is the table of these very values.
@@ -39,43 +41,63 @@ impl Table {
 
     /// The value of a code.
     pub fn value(&self, key: i32) -> Result<Value<'_>> {
-        let place = usize::try_from(key).ok().filter(|place| *place < self.slots.len());
-        place.map(|place| self.source.value(place)).ok_or_else(beyond)
+        let place = place_of(key);
+        if place < self.codes.len() { Ok(self.source.value(place)) } else { Err(beyond()) }
     }
 
-    /// Appends the output's codes of the rows that have a value. `first_use` is told the value of each that is new to
-    /// the page, with its code if it has one already.
+    /// Appends the output's codes of the rows that have a value, and marks them as used. `find` is asked for the code of
+    /// each value once.
     pub fn translate(
         &mut self,
         keys: &[i32],
         nulls: Option<&NullBuffer>,
-        page: u32,
         codes: &mut Vec<u32>,
-        mut first_use: impl FnMut(Value<'_>, Option<u32>) -> u32,
+        used: &mut Used,
+        mut find: impl FnMut(Value<'_>) -> u32,
     ) -> Result<()> {
-        let (slots, source) = (&mut self.slots, &self.source);
-        let mut is_beyond = false;
-        let mut translate = |key: &i32| {
-            let Some(slot) = usize::try_from(*key).ok().and_then(|place| slots.get_mut(place)) else {
-                is_beyond = true;
-                return 0;
-            };
-            if slot.page != page {
-                slot.page = page;
-                let place = usize::try_from(*key).unwrap_or_default();
-                slot.code = first_use(source.value(place), (slot.code != UNKNOWN).then_some(slot.code));
-            }
-            slot.code
-        };
-        match nulls.filter(|nulls| nulls.null_count() > 0) {
-            None => codes.extend(keys.iter().map(translate)),
+        let keys = match nulls.filter(|nulls| nulls.null_count() > 0) {
+            None => keys,
             Some(nulls) => {
-                codes.reserve(keys.len() - nulls.null_count());
-                codes.extend(nulls.valid_indices().filter_map(|at| keys.get(at)).map(&mut translate));
+                self.valid.clear();
+                self.valid.extend(nulls.valid_indices().filter_map(|at| keys.get(at)));
+                &self.valid
+            }
+        };
+        let (known, source) = (&mut self.codes, &self.source);
+        let mut is_beyond = false;
+        codes.reserve(keys.len());
+        for run in keys.chunks(RUN) {
+            // Most runs show nothing new, which is asked once for all of it.
+            let (start, mut greatest) = (codes.len(), 0);
+            codes.extend(run.iter().map(|key| {
+                let code = known.get(place_of(*key)).copied().unwrap_or(UNKNOWN);
+                greatest = greatest.max(code);
+                used.mark(code);
+                code
+            }));
+            if greatest == UNKNOWN {
+                codes.truncate(start);
+                codes.extend(run.iter().map(|key| {
+                    let place = place_of(*key);
+                    let Some(code) = known.get_mut(place) else {
+                        is_beyond = true;
+                        return 0;
+                    };
+                    if *code == UNKNOWN {
+                        *code = find(source.value(place));
+                    }
+                    *code
+                }));
+                used.mark_all(codes.get(start..).unwrap_or_default());
             }
         }
         if is_beyond { Err(beyond()) } else { Ok(()) }
     }
+}
+
+/// Where a key's code is: beyond every dictionary where it is negative.
+fn place_of(key: i32) -> usize {
+    usize::try_from(key.cast_unsigned()).unwrap_or(usize::MAX)
 }
 
 fn beyond() -> ParquetError {
