@@ -24,13 +24,15 @@ use super::flat::{FlatChunk, FlatColumn};
 use super::{EncodedChunk, PartOptions, copy};
 use crate::coded;
 
-/// The column writers decide where a page ends after each run of rows they are given, so they are always given as many.
-const ENCODE_ROWS: usize = 32_768;
+/// The column writers decide where a page ends after each run of rows they are given, so they are always given as many:
+/// enough that a column's dictionary, once it is in a core's cache, is used for a while before another column's takes its
+/// place.
+const ENCODE_ROWS: usize = 131_072;
 /// A page of a flat column holds so many rows: 1 MiB of plain timestamps, less of anything that repeats. Its statistics are
-/// made of the values new to it, so that large pages are cheaper.
-const FLAT_PAGE_ROWS: usize = 4 * ENCODE_ROWS;
+/// made of the values that it has, once, so that large pages are cheaper.
+const FLAT_PAGE_ROWS: usize = ENCODE_ROWS;
 /// A page of another column holds at most so many rows.
-const PAGE_ROWS: usize = ENCODE_ROWS / 2;
+const PAGE_ROWS: usize = 16_384;
 /// Wide rows are encoded before so many are gathered.
 const GATHERED_BYTES: usize = 128 << 20;
 

@@ -17,10 +17,9 @@ const ASKED: usize = 1_000;
 /// Codes of values.
 #[derive(Debug)]
 pub(super) struct Recent {
-    /// The value in each slot; no slots before the first value, for most columns come with codes.
-    bits: Vec<u64>,
-    /// Its code ([`Held`]); 0 where no value was met yet.
-    codes: Vec<u32>,
+    /// A value and what is held of it ([`Held`]), 0 where no value was met yet. No slots before the first value, for most
+    /// columns come with codes.
+    slots: Vec<[u64; 2]>,
     place: Place,
 }
 
@@ -54,7 +53,7 @@ impl Place {
 impl Recent {
     /// For values that may be anything.
     pub fn new() -> Self {
-        Self { bits: Vec::new(), codes: Vec::new(), place: Place::Spread }
+        Self { slots: Vec::new(), place: Place::Spread }
     }
 
     /// For times like these.
@@ -64,17 +63,15 @@ impl Recent {
         let unit = UNITS.into_iter().find(divides).unwrap_or(1);
         let shift = unit.trailing_zeros();
         let place = Place::Times { inverse: inverse(unit >> shift), shift };
-        Self { bits: Vec::new(), codes: Vec::new(), place }
+        Self { slots: Vec::new(), place }
     }
 
     /// The code of a value. A new one gets the next of `entries`.
     pub fn code(&mut self, bits: u64, entries: &mut Entries) -> u32 {
-        if self.bits.is_empty() {
-            let slots = 1 << self.place.bits();
-            (self.bits, self.codes) = (vec![0; slots], vec![0; slots]);
+        if self.slots.is_empty() {
+            self.slots = vec![[0; 2]; 1 << self.place.bits()];
         }
-        let place = self.place.of(bits);
-        let (Some(here), Some(slot)) = (self.bits.get_mut(place), self.codes.get_mut(place)) else {
+        let Some([here, slot]) = self.slots.get_mut(self.place.of(bits)) else {
             return entries.remembered(bits).unwrap_or_else(|| entries.add_bits(bits));
         };
         if let Some(Held { code, is_remembered }) = Held::of(*slot) {
@@ -97,7 +94,7 @@ impl Recent {
     }
 }
 
-/// What a slot holds beside the value, in 32 bits: dictionaries end long before codes need more than 30.
+/// What a slot holds beside the value.
 struct Held {
     code: u32,
     /// Whether the entries know it too.
@@ -105,12 +102,16 @@ struct Held {
 }
 
 impl Held {
-    fn of(packed: u32) -> Option<Self> {
-        Some(Self { code: (packed >> 1).checked_sub(1)?, is_remembered: packed & 1 == 1 })
+    const USED: u64 = 1 << 32;
+    const REMEMBERED: u64 = 1 << 33;
+
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is the code")]
+    fn of(packed: u64) -> Option<Self> {
+        (packed != 0).then_some(Self { code: packed as u32, is_remembered: packed & Self::REMEMBERED != 0 })
     }
 
-    fn packed(self) -> u32 {
-        (self.code.saturating_add(1) << 1) | u32::from(self.is_remembered)
+    fn packed(self) -> u64 {
+        u64::from(self.code) | Self::USED | if self.is_remembered { Self::REMEMBERED } else { 0 }
     }
 }
 

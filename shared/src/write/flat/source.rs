@@ -60,10 +60,7 @@ pub(super) fn append_bits(array: &ArrayRef, nulls: Option<&NullBuffer>, bits: &m
         let values = array.values();
         match nulls {
             None => bits.extend(values.iter().map(|value| convert(*value))),
-            Some(nulls) => {
-                bits.reserve(values.len() - nulls.null_count());
-                bits.extend(nulls.valid_indices().filter_map(|at| values.get(at)).map(|value| convert(*value)));
-            }
+            Some(nulls) => append_valid(values, nulls, bits, convert),
         }
     }
     let signed = |value: i32| u64::from(value.cast_unsigned());
@@ -99,4 +96,30 @@ pub(super) fn append_bits(array: &ArrayRef, nulls: Option<&NullBuffer>, bits: &m
         other => return Err(ParquetError::General(format!("a flat column was given {other}"))),
     }
     Ok(())
+}
+
+/// Appends what `convert` makes of the values that are not null.
+pub(super) fn append_valid<T: Copy, U: Copy + Default>(
+    values: &[T],
+    nulls: &NullBuffer,
+    out: &mut Vec<U>,
+    convert: impl Fn(T) -> U,
+) {
+    out.reserve(values.len().saturating_sub(nulls.null_count()));
+    let chunks = nulls.inner().bit_chunks();
+    for (values, word) in values.chunks(64).zip(chunks.iter_padded()) {
+        if word == u64::MAX {
+            out.extend(values.iter().map(|value| convert(*value)));
+            continue;
+        }
+        // Each value is put behind the last valid one, where the next valid one overwrites it: no branch asks.
+        let (mut valid, mut count) = ([U::default(); 64], 0usize);
+        for (at, value) in values.iter().enumerate() {
+            if let Some(slot) = valid.get_mut(count) {
+                *slot = convert(*value);
+            }
+            count += usize::from(word >> at & 1 == 1);
+        }
+        out.extend_from_slice(valid.get(..count).unwrap_or_default());
+    }
 }

@@ -5,7 +5,7 @@ use arrow::buffer::NullBuffer;
 use parquet::errors::{ParquetError, Result};
 
 use super::entries::Value;
-use super::source::Source;
+use super::source::{Source, append_valid};
 use super::used::Used;
 
 /// In place of a code that no row has shown yet.
@@ -59,7 +59,7 @@ impl Table {
             None => keys,
             Some(nulls) => {
                 self.valid.clear();
-                self.valid.extend(nulls.valid_indices().filter_map(|at| keys.get(at)));
+                append_valid(keys, nulls, &mut self.valid, |key| key);
                 &self.valid
             }
         };
