@@ -20,7 +20,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 
-use super::flat::{FlatChunk, FlatColumn};
+use super::flat::{Buffers, FlatChunk, FlatColumn};
 use super::{EncodedChunk, PartOptions, copy};
 use crate::coded;
 
@@ -55,6 +55,20 @@ enum Chunk {
     Other(ArrowColumnChunk),
 }
 
+/// Buffers for flat columns, as many as threads have used at once.
+#[derive(Default)]
+struct Spares(Mutex<Vec<Buffers>>);
+
+impl Spares {
+    fn lend<R>(&self, job: impl FnOnce(&mut Buffers) -> R) -> R {
+        let spares = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = spares().pop().unwrap_or_default();
+        let done = job(&mut buffers);
+        spares().push(buffers);
+        done
+    }
+}
+
 /// Writes row groups, exactly those it is told to.
 pub(super) struct Encoder<W: Write + Send> {
     file: SerializedFileWriter<W>,
@@ -64,6 +78,7 @@ pub(super) struct Encoder<W: Write + Send> {
     threads: usize,
     /// The writers of the open row group's leaf columns; empty between row groups.
     columns: Vec<Mutex<Leaf>>,
+    spares: Spares,
     /// Rows not yet encoded, fewer than [`ENCODE_ROWS`].
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
@@ -88,6 +103,7 @@ impl<W: Write + Send> Encoder<W> {
             compression: options.compression,
             threads: options.threads.max(1),
             columns: Vec::new(),
+            spares: Spares::default(),
             gathered: Vec::new(),
             gathered_rows: 0,
             gathered_bytes: 0,
@@ -125,10 +141,10 @@ impl<W: Write + Send> Encoder<W> {
         if self.group_rows == 0 {
             return Ok(());
         }
-        let columns = std::mem::take(&mut self.columns);
+        let (columns, spares) = (std::mem::take(&mut self.columns), &self.spares);
         let chunks = parallel(self.threads, columns, |column| {
             match column.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                Leaf::Flat(column) => column.close().map(Chunk::Flat),
+                Leaf::Flat(column) => spares.lend(|buffers| column.close(buffers)).map(Chunk::Flat),
                 Leaf::Other(column) => column.close().map(Chunk::Other),
             }
         })?;
@@ -183,9 +199,10 @@ impl<W: Write + Send> Encoder<W> {
             }
         }
         let work: Vec<(&Mutex<Leaf>, Rows)> = self.columns.iter().zip(leaves).collect();
+        let spares = &self.spares;
         parallel(self.threads, work, |(leaf, rows)| {
             match (&mut *leaf.lock().unwrap_or_else(PoisonError::into_inner), rows) {
-                (Leaf::Flat(column), Rows::Flat(run)) => column.write(&run),
+                (Leaf::Flat(column), Rows::Flat(run)) => spares.lend(|buffers| column.write(&run, buffers)),
                 (Leaf::Other(column), Rows::Other(rows)) => column.write(&rows),
                 _ => Err(ParquetError::General("rows for another column".to_owned())),
             }

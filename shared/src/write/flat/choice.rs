@@ -6,13 +6,14 @@
 use parquet::errors::Result;
 
 use super::chunk::Pages;
+use super::codec::Press;
 use super::entries::Entries;
 use super::kind::Kind;
 use super::recent::Recent;
 use super::{code_width, deltas, hybrid};
 
 /// Of a page, one value in so many is written both plain and as differences to compare the two.
-const SAMPLE: usize = 4;
+const SAMPLE: usize = 8;
 /// Fewer values are all looked at.
 const LEAST: usize = 8_192;
 
@@ -33,15 +34,15 @@ pub(super) struct Codes {
 
 impl Choice {
     /// Compares what `words`, the values of a first page, would take.
-    pub fn of(words: &[u64], kind: Kind, pages: &mut Pages) -> Result<Self> {
+    pub fn of(words: &[u64], kind: Kind, pages: &Pages, press: &mut Press) -> Result<Self> {
         let sample = words.get(..words.len() / SAMPLE).filter(|sample| sample.len() >= LEAST).unwrap_or(words);
         let scaled = |bytes: usize| bytes.saturating_mul(words.len()) / sample.len().max(1);
         let (mut body, mut differences) = (Vec::new(), Vec::new());
         plain_words(sample, &mut body);
-        let plain = scaled(pages.size_of(&body)?);
+        let plain = scaled(pages.size_of(&body, press)?);
         body.clear();
         deltas::encode(sample, &mut differences, &mut body);
-        let deltas = scaled(pages.size_of(&body)?);
+        let deltas = scaled(pages.size_of(&body, press)?);
         // Differences are far cheaper to write and to read, so they may be a little larger.
         let as_deltas = deltas.saturating_mul(5) <= plain.saturating_mul(7);
         let least = if as_deltas { deltas } else { plain };
@@ -56,7 +57,7 @@ impl Choice {
         }
         body.clear();
         hybrid::encode(&codes, code_width(&entries), &mut body);
-        let coded = pages.size_of(&body)?.saturating_add(pages.size_of(entries.plain())?);
+        let coded = pages.size_of(&body, press)?.saturating_add(pages.size_of(entries.plain(), press)?);
         // As cheap as differences, and the dictionary serves the pages to come.
         let is_better = coded.saturating_mul(3) <= least.saturating_mul(4);
         Ok(Self { as_deltas, codes: is_better.then_some(Codes { entries, recent, codes }) })

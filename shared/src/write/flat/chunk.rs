@@ -11,7 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetInd
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::codec::Codec;
+use super::codec::{Press, Wanted};
 use super::entries::Entries;
 use super::header::{self, Body, Form};
 use super::kind::Kind;
@@ -60,13 +60,19 @@ struct Placed {
     rows: usize,
 }
 
+/// What a data page is, beside its body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageShape {
+    pub rows: usize,
+    pub nulls: usize,
+    pub form: Form,
+}
+
 /// The pages made so far.
 pub(super) struct Pages {
     column: ColumnDescPtr,
-    codec: Codec,
-    compression: Compression,
+    wanted: Wanted,
     data: Vec<u8>,
-    compressed: Vec<u8>,
     placed: Vec<Placed>,
     coded_pages: usize,
     delta_pages: usize,
@@ -79,12 +85,10 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub fn new(kind: Kind, column: ColumnDescPtr, codec: Codec, compression: Compression) -> Self {
+    pub fn new(kind: Kind, column: ColumnDescPtr, compression: Compression) -> Self {
         Self {
-            codec,
-            compression,
+            wanted: Wanted { compression, is_hurried: false },
             data: Vec::new(),
-            compressed: Vec::new(),
             placed: Vec::new(),
             coded_pages: 0,
             delta_pages: 0,
@@ -104,20 +108,21 @@ impl Pages {
     }
 
     /// Bytes that a body would take.
-    pub fn size_of(&mut self, body: &[u8]) -> Result<usize> {
-        Ok(self.codec.compress(body, &mut self.compressed)?.len())
+    pub fn size_of(&self, body: &[u8], press: &mut Press) -> Result<usize> {
+        Ok(press.compress(body, self.wanted)?.len())
     }
 
     /// Adds a data page.
-    pub fn put(&mut self, body: &[u8], rows: usize, nulls: usize, form: Form, range: Range) -> Result<()> {
+    pub fn put(&mut self, body: &[u8], shape: PageShape, range: Range, press: &mut Press) -> Result<()> {
+        let PageShape { rows, nulls, form } = shape;
         let offset = self.data.len();
-        let compressed = self.codec.compress(body, &mut self.compressed)?;
+        let compressed = press.compress(body, self.wanted)?;
         let header_start = self.data.len();
         header::data_page(number(rows)?, form, lengths(body, compressed)?, &mut self.data);
         self.uncompressed += self.data.len() - header_start + body.len();
         self.data.extend_from_slice(compressed);
         if self.placed.is_empty() && form != Form::Plain && saves_little(body.len(), compressed.len()) {
-            self.codec.hurry()?;
+            self.wanted.is_hurried = true;
         }
         self.placed.push(Placed { offset, bytes: self.data.len() - offset, rows });
         self.coded_pages += usize::from(form == Form::Codes);
@@ -136,11 +141,11 @@ impl Pages {
     }
 
     /// Ends the chunk; a dictionary that no page uses is left out.
-    pub fn close(mut self, entries: &Entries) -> Result<FlatChunk> {
+    pub fn close(mut self, entries: &Entries, press: &mut Press) -> Result<FlatChunk> {
         let mut dictionary = Vec::new();
         if self.coded_pages > 0 {
-            self.codec.take_time()?;
-            let compressed = self.codec.compress(entries.plain(), &mut self.compressed)?;
+            // Distinct values may compress where their codes do not.
+            let compressed = press.compress(entries.plain(), Wanted { is_hurried: false, ..self.wanted })?;
             header::dictionary_page(number(entries.len())?, lengths(entries.plain(), compressed)?, &mut dictionary);
             self.uncompressed += dictionary.len() + entries.plain().len();
             dictionary.extend_from_slice(compressed);
@@ -157,7 +162,7 @@ impl Pages {
         let statistics = self.range.statistics(self.nulls);
         let plain_pages = self.placed.len() - self.coded_pages - self.delta_pages;
         let metadata = ColumnChunkMetaData::builder(self.column)
-            .set_compression(self.compression)
+            .set_compression(self.wanted.compression)
             .set_encodings(encodings(self.coded_pages, self.delta_pages, plain_pages))
             .set_page_encoding_stats(encoding_stats(self.coded_pages, self.delta_pages, plain_pages)?)
             .set_num_values(i64::try_from(self.rows)?)

@@ -91,6 +91,10 @@ fn pack_bits(groups: &[u8], out: &mut Vec<u8>) {
 
 fn uniform(group: &[u32; GROUP]) -> Option<u32> {
     let [first, others @ ..] = group;
+    // Mostly told by two.
+    if others.first() != Some(first) {
+        return None;
+    }
     let differing = others.iter().fold(0, |bits, value| bits | (value ^ first));
     (differing == 0).then_some(*first)
 }

@@ -40,8 +40,8 @@ use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
 use choice::{Choice, plain_words};
 pub(super) use chunk::FlatChunk;
-use chunk::Pages;
-use codec::Codec;
+use chunk::{PageShape, Pages};
+use codec::Press;
 use entries::{Entries, Value};
 use header::Form;
 use kind::Kind;
@@ -78,24 +78,32 @@ pub(super) struct FlatColumn {
     pages: Pages,
     /// The open page: which rows have values, their codes or else their plain bytes and the range of these.
     levels: Levels,
-    codes: Vec<u32>,
-    plain: Vec<u8>,
+    buffers: Buffers,
     range: Range,
-    /// Plain values of eight bytes, in the place of `plain`.
-    words: Vec<u64>,
-    /// Whether such values, where they get no codes, are written as differences; unknown before the first page of
+    /// Whether values of eight bytes, where they get no codes, are written as differences; unknown before the first page of
     /// timestamps.
     as_deltas: Option<bool>,
     page_rows: usize,
-    /// Buffers kept for their memory.
+}
+
+/// Memory that one column after the other uses. It is a column's own only while that has an open page.
+#[derive(Default)]
+pub(super) struct Buffers {
+    /// The open page's codes, plain bytes, and plain values of eight bytes.
+    codes: Vec<u32>,
+    plain: Vec<u8>,
+    words: Vec<u64>,
+    /// What is used for a moment.
     body: Vec<u8>,
     bits: Vec<u64>,
+    valid: Vec<i32>,
+    press: Press,
 }
 
 impl FlatColumn {
     /// Whether a column of that Arrow type can be written here.
     pub fn fits(data_type: &DataType, column: &ColumnDescriptor, compression: Compression) -> bool {
-        Codec::knows(compression) && Kind::of(data_type, column).is_some()
+        codec::knows(compression) && Kind::of(data_type, column).is_some()
     }
 
     /// An encoder for one column of one row group.
@@ -118,22 +126,41 @@ impl FlatColumn {
             recent: Recent::new(),
             used: Used::default(),
             table: None,
-            pages: Pages::new(kind, column, Codec::new(compression)?, compression),
+            pages: Pages::new(kind, column, compression),
             levels: Levels::new(),
-            codes: Vec::new(),
-            plain: Vec::new(),
+            buffers: Buffers::default(),
             range: Range::new(kind),
-            words: Vec::new(),
             as_deltas: if is_timestamp { None } else { Some(false) },
             page_rows,
-            body: Vec::new(),
-            bits: Vec::new(),
         })
     }
 
     /// Writes a run of rows, which arrays hold one after the other. The rows of a run, but not the arrays that hold
     /// them, decide where pages end.
-    pub fn write(&mut self, run: &[ArrayRef]) -> Result<()> {
+    pub fn write(&mut self, run: &[ArrayRef], spare: &mut Buffers) -> Result<()> {
+        self.exchange(spare);
+        let written = self.write_run(run);
+        self.exchange(spare);
+        written
+    }
+
+    /// Ends the column chunk.
+    pub fn close(mut self, spare: &mut Buffers) -> Result<FlatChunk> {
+        self.exchange(spare);
+        self.end_page()?;
+        let closed = self.pages.close(&self.entries, &mut self.buffers.press);
+        std::mem::swap(&mut self.buffers, spare);
+        closed
+    }
+
+    /// Takes the spare buffers, or gives them back, where no page is open.
+    fn exchange(&mut self, spare: &mut Buffers) {
+        if self.levels.rows() == 0 {
+            std::mem::swap(&mut self.buffers, spare);
+        }
+    }
+
+    fn write_run(&mut self, run: &[ArrayRef]) -> Result<()> {
         for array in run {
             match array.as_dictionary_opt::<Int32Type>() {
                 Some(coded) => {
@@ -160,12 +187,6 @@ impl FlatColumn {
         if self.levels.rows() >= self.page_rows { self.end_page() } else { Ok(()) }
     }
 
-    /// Ends the column chunk.
-    pub fn close(mut self) -> Result<FlatChunk> {
-        self.end_page()?;
-        self.pages.close(&self.entries)
-    }
-
     /// Rows of a dictionary's codes.
     fn coded(&mut self, keys: &[i32], nulls: Option<&NullBuffer>, table: &mut Table) -> Result<()> {
         match self.mode {
@@ -175,7 +196,8 @@ impl FlatColumn {
                     Value::Bits(bits) => recent.code(bits, entries),
                     Value::Bytes(bytes) => entries.code_of_bytes(bytes),
                 };
-                table.translate(keys, nulls, &mut self.codes, &mut self.used, find)?;
+                let Buffers { codes, valid, .. } = &mut self.buffers;
+                table.translate((keys, nulls), valid, codes, &mut self.used, find)?;
                 self.levels.append(keys.len(), nulls);
                 Ok(())
             }
@@ -199,7 +221,7 @@ impl FlatColumn {
         }
         let source = Source::new(array)?;
         let is_coded = self.mode == Mode::Coded;
-        let start = self.codes.len();
+        let start = self.buffers.codes.len();
         for at in 0..array.len() {
             let value = nulls.is_none_or(|nulls| nulls.is_valid(at)).then(|| source.value(at));
             if !is_coded {
@@ -211,11 +233,11 @@ impl FlatColumn {
                     Value::Bits(bits) => self.recent.code(bits, &mut self.entries),
                     Value::Bytes(bytes) => self.entries.code_of_bytes(bytes),
                 };
-                self.codes.push(code);
+                self.buffers.codes.push(code);
             }
         }
         if is_coded {
-            self.used.mark_all(self.codes.get(start..).unwrap_or_default());
+            self.used.mark_all(self.buffers.codes.get(start..).unwrap_or_default());
             self.levels.append(array.len(), nulls);
         }
         Ok(())
@@ -223,13 +245,13 @@ impl FlatColumn {
 
     /// Codes of fixed-width values. Most were met shortly before: those are found without the dictionary.
     fn codes_of_bits(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
-        let mut bits = std::mem::take(&mut self.bits);
+        let mut bits = std::mem::take(&mut self.buffers.bits);
         bits.clear();
         source::append_bits(array, nulls, &mut bits)?;
-        let (recent, entries, start) = (&mut self.recent, &mut self.entries, self.codes.len());
-        self.codes.extend(bits.iter().map(|bits| recent.code(*bits, entries)));
-        self.used.mark_all(self.codes.get(start..).unwrap_or_default());
-        self.bits = bits;
+        let (recent, entries, start) = (&mut self.recent, &mut self.entries, self.buffers.codes.len());
+        self.buffers.codes.extend(bits.iter().map(|bits| recent.code(*bits, entries)));
+        self.used.mark_all(self.buffers.codes.get(start..).unwrap_or_default());
+        self.buffers.bits = bits;
         self.levels.append(array.len(), nulls);
         Ok(())
     }
@@ -239,19 +261,18 @@ impl FlatColumn {
         if let Some(value) = value {
             self.range.include(value);
             match value {
-                Value::Bits(bits) if self.kind.width() == Some(8) => self.words.push(bits),
-                value => entries::push(value, self.kind, &mut self.plain),
+                Value::Bits(bits) if self.kind.width() == Some(8) => self.buffers.words.push(bits),
+                value => entries::push(value, self.kind, &mut self.buffers.plain),
             }
         }
-        if self.plain.len() >= PLAIN_PAGE_BYTES { self.end_page() } else { Ok(()) }
+        if self.buffers.plain.len() >= PLAIN_PAGE_BYTES { self.end_page() } else { Ok(()) }
     }
 
     /// Eight bytes each: nothing to do but to move them.
     fn plain_words(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
-        self.bits.clear();
-        source::append_bits(array, nulls, &mut self.bits)?;
-        self.range.include_bits(&self.bits);
-        self.words.extend_from_slice(&self.bits);
+        let start = self.buffers.words.len();
+        source::append_bits(array, nulls, &mut self.buffers.words)?;
+        self.range.include_bits(self.buffers.words.get(start..).unwrap_or_default());
         self.levels.append(array.len(), nulls);
         Ok(())
     }
@@ -261,20 +282,20 @@ impl FlatColumn {
         if rows == 0 {
             return Ok(());
         }
-        self.body.clear();
+        self.buffers.body.clear();
         if self.is_nullable {
-            self.levels.write(&mut self.body);
+            self.levels.write(&mut self.buffers.body);
         } else if self.levels.nulls() > 0 {
             return Err(ParquetError::General("a null in a column that allows none".to_owned()));
         }
-        let is_coded = self.mode == Mode::Coded && !self.codes.is_empty();
+        let is_coded = self.mode == Mode::Coded && !self.buffers.codes.is_empty();
         if is_coded {
             self.range = self.used.take_range(&self.entries, self.kind);
         }
         if is_coded && self.pages.is_empty() && !self.codes_are_smaller() {
             self.mode = Mode::Plain;
-            for code in &self.codes {
-                entries::push(self.entries.value(*code), self.kind, &mut self.plain);
+            for code in &self.buffers.codes {
+                entries::push(self.entries.value(*code), self.kind, &mut self.buffers.plain);
             }
             (self.entries, self.recent) = (Entries::new(self.kind), Recent::new());
             self.table = None;
@@ -287,35 +308,36 @@ impl FlatColumn {
     }
 
     fn end_plain_page(&mut self, rows: usize) -> Result<()> {
-        self.body.extend_from_slice(&self.plain);
-        if self.words.is_empty() {
+        self.buffers.body.extend_from_slice(&self.buffers.plain);
+        if self.buffers.words.is_empty() {
             return self.put_page(rows, Form::Plain);
         }
         let as_deltas = match self.as_deltas {
             Some(known) => known,
             None => {
-                let Choice { as_deltas, codes } = Choice::of(&self.words, self.kind, &mut self.pages)?;
+                let Buffers { words, press, .. } = &mut self.buffers;
+                let Choice { as_deltas, codes } = Choice::of(words, self.kind, &self.pages, press)?;
                 self.as_deltas = Some(as_deltas);
                 if let Some(codes) = codes {
                     self.mode = Mode::Coded;
-                    (self.entries, self.recent, self.codes) = (codes.entries, codes.recent, codes.codes);
+                    (self.entries, self.recent, self.buffers.codes) = (codes.entries, codes.recent, codes.codes);
                     return self.end_coded_page(rows);
                 }
                 as_deltas
             }
         };
         if as_deltas {
-            deltas::encode(&self.words, &mut self.bits, &mut self.body);
+            deltas::encode(&self.buffers.words, &mut self.buffers.bits, &mut self.buffers.body);
             return self.put_page(rows, Form::Deltas);
         }
-        plain_words(&self.words, &mut self.body);
+        plain_words(&self.buffers.words, &mut self.buffers.body);
         self.put_page(rows, Form::Plain)
     }
 
     fn end_coded_page(&mut self, rows: usize) -> Result<()> {
         let width = code_width(&self.entries);
-        self.body.push(width);
-        hybrid::encode(&self.codes, width, &mut self.body);
+        self.buffers.body.push(width);
+        hybrid::encode(&self.buffers.codes, width, &mut self.buffers.body);
         self.put_page(rows, Form::Codes)?;
         if self.entries.plain().len() > DICTIONARY_BYTES {
             self.mode = Mode::Plain;
@@ -325,24 +347,25 @@ impl FlatColumn {
 
     fn put_page(&mut self, rows: usize, form: Form) -> Result<()> {
         let range = std::mem::replace(&mut self.range, Range::new(self.kind));
-        self.pages.put(&self.body, rows, self.levels.nulls(), form, range)?;
+        let shape = PageShape { rows, nulls: self.levels.nulls(), form };
+        self.pages.put(&self.buffers.body, shape, range, &mut self.buffers.press)?;
         self.levels.clear();
-        self.codes.clear();
-        self.plain.clear();
-        self.words.clear();
+        self.buffers.codes.clear();
+        self.buffers.plain.clear();
+        self.buffers.words.clear();
         Ok(())
     }
 
     fn codes_are_smaller(&self) -> bool {
-        let packed = self.codes.len() * usize::from(code_width(&self.entries)) / 8;
+        let packed = self.buffers.codes.len() * usize::from(code_width(&self.entries)) / 8;
         let plain = match self.kind.width() {
-            Some(width) => self.codes.len() * width,
+            Some(width) => self.buffers.codes.len() * width,
             None => {
                 let length = |code: &u32| match self.entries.value(*code) {
                     Value::Bytes(bytes) => bytes.len() + 4,
                     Value::Bits(_) => 0,
                 };
-                self.codes.iter().map(length).sum()
+                self.buffers.codes.iter().map(length).sum()
             }
         };
         self.entries.plain().len() + packed < plain

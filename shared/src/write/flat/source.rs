@@ -123,3 +123,25 @@ pub(super) fn append_valid<T: Copy, U: Copy + Default>(
         out.extend_from_slice(valid.get(..count).unwrap_or_default());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_null_is_left_out(rows in prop::collection::vec((any::<u32>(), any::<bool>()), 0..400), skipped in 0usize..70) {
+            let skipped = skipped.min(rows.len());
+            let (values, valid): (Vec<u32>, Vec<bool>) = rows.iter().copied().unzip();
+            // Sliced, so that bits do not begin with a byte.
+            let nulls = NullBuffer::from(valid).slice(skipped, rows.len() - skipped);
+            let (_, values) = values.split_at(skipped);
+            let mut found = vec![7u64];
+            append_valid(values, &nulls, &mut found, u64::from);
+            let wanted = rows.iter().skip(skipped).filter(|(_, valid)| *valid).map(|(value, _)| u64::from(*value));
+            prop_assert_eq!(found, std::iter::once(7).chain(wanted).collect::<Vec<_>>());
+        }
+    }
+}

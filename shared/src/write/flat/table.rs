@@ -20,18 +20,11 @@ pub(super) struct Table {
     source: Source,
     /// For each value its code in the output.
     codes: Vec<u32>,
-    /// A buffer kept for its memory.
-    valid: Vec<i32>,
 }
 
 impl Table {
     pub fn new(values: &ArrayRef) -> Result<Self> {
-        Ok(Self {
-            values: values.clone(),
-            source: Source::new(values)?,
-            codes: vec![UNKNOWN; values.len()],
-            valid: Vec::new(),
-        })
+        Ok(Self { values: values.clone(), source: Source::new(values)?, codes: vec![UNKNOWN; values.len()] })
     }
 
     /// Whether it is the table of these very values.
@@ -45,22 +38,24 @@ impl Table {
         if place < self.codes.len() { Ok(self.source.value(place)) } else { Err(beyond()) }
     }
 
-    /// Appends the output's codes of the rows that have a value, and marks them as used. `find` is asked for the code of
+    /// Appends the output's codes of the rows that have a value, and marks them as used; `keys` come with their nulls, and
+    /// `valid` is a buffer kept for its memory. `find` is asked for the code of
     /// each value once.
     pub fn translate(
         &mut self,
-        keys: &[i32],
-        nulls: Option<&NullBuffer>,
+        keys: (&[i32], Option<&NullBuffer>),
+        valid: &mut Vec<i32>,
         codes: &mut Vec<u32>,
         used: &mut Used,
         mut find: impl FnMut(Value<'_>) -> u32,
     ) -> Result<()> {
+        let (keys, nulls) = keys;
         let keys = match nulls.filter(|nulls| nulls.null_count() > 0) {
             None => keys,
             Some(nulls) => {
-                self.valid.clear();
-                append_valid(keys, nulls, &mut self.valid, |key| key);
-                &self.valid
+                valid.clear();
+                append_valid(keys, nulls, valid, |key| key);
+                valid
             }
         };
         let (known, source) = (&mut self.codes, &self.source);

@@ -1,5 +1,6 @@
 //! What must hold of flat columns: what is written reads back, by values alone, with bounds that hold.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::*;
@@ -21,6 +22,10 @@ use super::*;
 /// Rows of a run in these tests.
 const RUN: usize = 100;
 
+thread_local! {
+    static SPARE: Cell<Buffers> = Cell::default();
+}
+
 /// A file of one column, whose rows come in arrays cut at `cuts`, in runs of [`RUN`].
 pub(super) fn file(
     array: &ArrayRef,
@@ -32,6 +37,8 @@ pub(super) fn file(
     let schema = Arc::new(Schema::new(vec![Field::new("c", data_type.clone(), nullable)]));
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
     let mut column = FlatColumn::new(data_type, descriptor.column(0), codec, RUN).unwrap();
+    // Left by the columns before: nothing of it may show.
+    let mut spare = SPARE.take();
     let mut cuts = cuts.iter().cycle();
     for start in (0..array.len()).step_by(RUN) {
         let end = (start + RUN).min(array.len());
@@ -41,9 +48,10 @@ pub(super) fn file(
             run.push(array.slice(at, length));
             at += length;
         }
-        column.write(&run).unwrap();
+        column.write(&run, &mut spare).unwrap();
     }
-    let FlatChunk { pages, close } = column.close().unwrap();
+    let FlatChunk { pages, close } = column.close(&mut spare).unwrap();
+    SPARE.set(spare);
     let mut bytes = Vec::new();
     let properties = WriterProperties::builder().set_compression(codec).build();
     let options = ArrowWriterOptions::new().with_properties(properties);
@@ -301,8 +309,8 @@ fn a_null_where_none_is_allowed_is_an_error() {
     let schema = Schema::new(vec![Field::new("c", DataType::Int32, false)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
     let mut column = FlatColumn::new(&DataType::Int32, descriptor.column(0), Compression::UNCOMPRESSED, RUN).unwrap();
-    column.write(&[array]).unwrap();
-    assert!(column.close().is_err());
+    column.write(&[array], &mut Buffers::default()).unwrap();
+    assert!(column.close(&mut Buffers::default()).is_err());
 }
 
 #[test]
@@ -315,7 +323,7 @@ fn dictionaries_that_change_midway_share_their_codes() {
     let schema = Schema::new(vec![Field::new("c", data_type.clone(), true)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
     let mut column = FlatColumn::new(&data_type, descriptor.column(0), Compression::UNCOMPRESSED, RUN).unwrap();
-    column.write(&pieces).unwrap();
+    column.write(&pieces, &mut Buffers::default()).unwrap();
     // a, b, a; b, c; c, a, d
-    assert_eq!(column.codes, [0, 1, 0, 1, 2, 2, 0, 3]);
+    assert_eq!(column.buffers.codes, [0, 1, 0, 1, 2, 2, 0, 3]);
 }
