@@ -14,8 +14,8 @@ const FETCHED_BYTES: u64 = 64 * MIB;
 /// Rows of a batch, and bytes it may take at most.
 const BATCH_ROWS: u64 = 32_768;
 const BATCH_BYTES: u64 = 64 * MIB;
-/// Batches between the decoder and the encoder, and what cleaning makes of them.
-const BATCHES: u64 = 8;
+/// Batches between the decoder and the encoder, those gathered there, and what cleaning makes of them.
+const BATCHES: u64 = 10;
 /// A dictionary and a page of a column, read and written.
 const COLUMN_BYTES: u64 = 2 * MIB;
 /// The row group in the making: as the source stores it, and room for an encoding that is not as good.

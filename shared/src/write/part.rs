@@ -15,7 +15,7 @@ use super::{DeferredUpload, EncodedChunk, PendingUpload};
 use crate::{Error, Result};
 
 /// Batches that wait for the encoder.
-const WAITING: usize = 2;
+const WAITING: usize = 1;
 
 /// How a part is written.
 #[derive(Debug, Clone, PartialEq)]

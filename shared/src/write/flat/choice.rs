@@ -51,7 +51,8 @@ impl Choice {
         let mut codes = Vec::with_capacity(words.len());
         for word in words {
             codes.push(recent.code(*word, &mut entries));
-            if entries.plain().len() > least.saturating_mul(2) {
+            // Values that hardly repeat fill dictionaries for nothing.
+            if entries.len() > words.len() / 2 {
                 return Ok(Self { as_deltas, codes: None });
             }
         }

@@ -34,14 +34,25 @@ pub(super) fn file(
     codec: Compression,
     cuts: &[usize],
 ) -> Bytes {
+    file_of_pages(array, (data_type, nullable), codec, cuts, RUN)
+}
+
+/// As [`file`], in runs of so many rows, each a page.
+fn file_of_pages(
+    array: &ArrayRef,
+    (data_type, nullable): (&DataType, bool),
+    codec: Compression,
+    cuts: &[usize],
+    page_rows: usize,
+) -> Bytes {
     let schema = Arc::new(Schema::new(vec![Field::new("c", data_type.clone(), nullable)]));
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
-    let mut column = FlatColumn::new(data_type, descriptor.column(0), codec, RUN).unwrap();
+    let mut column = FlatColumn::new(data_type, descriptor.column(0), codec, page_rows).unwrap();
     // Left by the columns before: nothing of it may show.
     let mut spare = SPARE.take();
     let mut cuts = cuts.iter().cycle();
-    for start in (0..array.len()).step_by(RUN) {
-        let end = (start + RUN).min(array.len());
+    for start in (0..array.len()).step_by(page_rows) {
+        let end = (start + page_rows).min(array.len());
         let (mut at, mut run) = (start, Vec::new());
         while at < end {
             let length = (*cuts.next().unwrap()).clamp(1, end - at);
@@ -326,4 +337,44 @@ fn dictionaries_that_change_midway_share_their_codes() {
     column.write(&pieces, &mut Buffers::default()).unwrap();
     // a, b, a; b, c; c, a, d
     assert_eq!(column.buffers.codes, [0, 1, 0, 1, 2, 2, 0, 3]);
+}
+
+#[test]
+fn times_are_written_as_codes_differences_or_plain_whichever_suits_them() {
+    const ROWS: u64 = 100_000;
+    let mut state = 1u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let second = 1_000_000;
+    let start = 1_672_531_200 * second;
+    let block: Vec<u64> = (0..3_000).map(|_| random() << 31 | random()).collect();
+    let cases: [(Vec<u64>, Encoding); 3] = [
+        // Seconds of trips, some minutes out of order: each second is that of several trips.
+        ((0..ROWS).map(|row| start + (row / 8 + random() % 900) * second).collect(), Encoding::RLE_DICTIONARY),
+        ((0..ROWS).map(|row| start + row * second).collect(), Encoding::DELTA_BINARY_PACKED),
+        // Far apart, and again in the same order: nothing but a codec sees that.
+        (block.iter().copied().cycle().take(ROWS as usize).collect(), Encoding::PLAIN),
+    ];
+    for (times, wanted) in cases {
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter(
+            times.iter().enumerate().map(|(row, time)| (row % 11 > 0).then_some(*time as i64)),
+        ));
+        let zstd = Compression::ZSTD(ZstdLevel::try_new(1).unwrap());
+        let of = (times.data_type(), true);
+        let bytes = file_of_pages(&times, of, zstd, &[usize::MAX], 30_000);
+        assert_eq!(bytes, file_of_pages(&times, of, zstd, &[977, 20_000], 30_000), "{wanted}");
+        assert_eq!(&read(&bytes), &times, "{wanted}");
+        let metadata = metadata(&bytes);
+        let chunk = metadata.row_group(0).column(0);
+        let pages = chunk.page_encoding_stats_mask().map(|mask| mask.encodings().collect::<Vec<_>>());
+        assert_eq!(pages, Some(vec![wanted]));
+        let (least, greatest) = match chunk.statistics() {
+            Some(Statistics::Int64(range)) => (range.min_opt().copied(), range.max_opt().copied()),
+            other => unreachable!("{other:?}"),
+        };
+        let found = times.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+        assert_eq!((least, greatest), (arrow::compute::min(found), arrow::compute::max(found)));
+    }
 }
