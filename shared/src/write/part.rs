@@ -60,7 +60,7 @@ enum Command {
 /// rows is a valid file that tells its schema.
 ///
 /// The bytes depend on the rows, the row groups and the options alone (threads apart), unless rows are so wide that
-/// 32,768 of them exceed 128 MiB: then on the batches too.
+/// 131,072 of them exceed 128 MiB: then on the batches too.
 #[derive(Debug)]
 pub struct PartWriter {
     commands: Option<mpsc::Sender<Command>>,
