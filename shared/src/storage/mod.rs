@@ -284,6 +284,10 @@ fn bad_part_number(number: u32) -> String {
 }
 
 /// Why a part was refused: its upload is no more.
+/// Upload parts that begin at a multiple of this in memory, and are as long, can be written to a disk as they lie there: a
+/// multiple of the blocks of any disk.
+pub const DIRECT_BYTES: usize = 4_096;
+
 const NO_SUCH_UPLOAD: &str = "no such upload: it was aborted, has expired or was completed";
 
 /// What [`Stores::open`] answers to a bucket of another scheme.

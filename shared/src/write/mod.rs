@@ -11,6 +11,8 @@ pub mod hive;
 #[cfg(feature = "process")]
 mod part;
 mod pending;
+#[cfg(feature = "process")]
+mod piece;
 #[cfg(all(test, feature = "process"))]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_wrap)]
 mod tests;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::encoder::Encoder;
+use super::piece::Piece;
 use super::{DeferredUpload, EncodedChunk, PendingUpload};
 use crate::{Error, Result};
 
@@ -80,7 +81,7 @@ impl PartWriter {
     pub fn begin(schema: SchemaRef, options: PartOptions, upload: DeferredUpload) -> Self {
         let (commands, orders) = mpsc::channel(WAITING);
         let (pieces, encoded) = mpsc::channel(1);
-        let sink = Sink { pieces, piece_bytes: upload.part_bytes(), filling: Vec::new() };
+        let sink = Sink { pieces, piece_bytes: upload.part_bytes(), filling: Piece::default() };
         let encoder = tokio::task::spawn_blocking(move || encode(orders, sink, schema, &options));
         let uploader = tokio::spawn(carry(encoded, upload));
         Self { commands: Some(commands), work: Some(Work { encoder, uploader }), upload: None }
@@ -195,18 +196,17 @@ async fn carry(mut encoded: mpsc::Receiver<Bytes>, mut upload: DeferredUpload) -
 struct Sink {
     pieces: mpsc::Sender<Bytes>,
     piece_bytes: usize,
-    filling: Vec<u8>,
+    filling: Piece,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.filling.len() == 0 {
+            self.filling = Piece::with_capacity(self.piece_bytes);
+        }
         let room = self.piece_bytes.saturating_sub(self.filling.len());
         let taken = bytes.split_at_checked(room).map_or(bytes, |(taken, _)| taken);
-        if self.filling.capacity() == 0 {
-            // Untouched memory costs nothing, growing does: and a full piece is passed on as it is.
-            self.filling.reserve_exact(self.piece_bytes);
-        }
-        self.filling.extend_from_slice(taken);
+        self.filling.extend(taken);
         if self.filling.len() >= self.piece_bytes {
             self.flush()?;
         }
@@ -215,10 +215,10 @@ impl Write for Sink {
 
     /// Called at the file's end: what is left is handed over.
     fn flush(&mut self) -> io::Result<()> {
-        if self.filling.is_empty() {
+        if self.filling.len() == 0 {
             return Ok(());
         }
-        let piece = Bytes::from(std::mem::take(&mut self.filling));
+        let piece = std::mem::take(&mut self.filling).freeze();
         self.pieces.blocking_send(piece).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the upload has ended"))
     }
 }

@@ -16,6 +16,7 @@
 //! Two keys cannot both exist here though they can on S3: `a` and `a/b`. Neither can keys with empty, `.` or `..`
 //! components, or with a name above 255 bytes. All answer [`StorageError::BadKey`].
 
+mod direct;
 mod files;
 mod folders;
 mod garbage;

@@ -10,7 +10,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -21,7 +20,7 @@ use super::super::{AbortOutcome, CompleteOutcome, NO_SUCH_UPLOAD, UploadedPart, 
 use super::files::{absent_as_none, etag_of_sealed, replace};
 use super::folders::{Root, Temp, lock_exclusively, sync_folder, sync_parent};
 use super::parts::{Parts, Place, StoredPart};
-use super::{garbage, identity, keys};
+use super::{direct, garbage, identity, keys};
 
 const INDEX: &str = "index";
 const DATA: &str = "data";
@@ -195,10 +194,8 @@ impl Upload {
     }
 
     fn append(&mut self, number: u32, etag: &str, bytes: &[u8]) -> io::Result<()> {
-        let data = OpenOptions::new().write(true).create(true).truncate(false).open(self.folder.join(DATA))?;
         let offset = self.parts.data_end();
-        data.write_all_at(bytes, offset)?;
-        data.sync_all()?;
+        direct::write_at(&self.folder.join(DATA), bytes, offset)?.sync_all()?;
         if offset == 0 {
             sync_folder(&self.folder)?;
         }
