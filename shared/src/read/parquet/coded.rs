@@ -1,13 +1,12 @@
 //! Columns read as codes into their dictionary.
 //!
-//! Where every data page of a flat column chunk holds dictionary indices, values are not written out: the parquet
-//! crate's decoder is told that the column holds 32-bit integers and is given, in place of the chunk's dictionary, the
-//! numbers from zero on. So what it decodes are the codes, and everything that it checks (levels, runs, codes beyond the
-//! dictionary, pages to skip) stays checked. The dictionary itself is decoded once, as one page of plain values.
+//! Where every data page of a flat column chunk holds dictionary indices, values are not written out: the codes are read
+//! ([`CodeReader`](super::codes::CodeReader)) and put together with the dictionary, which the parquet crate's decoder
+//! decodes once, as one page of plain values. The other columns are that decoder's.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, new_empty_array};
+use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, new_empty_array};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::Bytes;
@@ -81,7 +80,8 @@ pub(super) struct Coding {
 
 /// What row groups with the same columns coded have in common.
 pub(super) struct Shape {
-    levels: FieldLevels,
+    /// Of the other columns; `None` where there are none.
+    levels: Option<FieldLevels>,
     schema: SchemaRef,
     /// For each field of the schema its leaf column, where it is coded.
     leaves: Vec<Option<usize>>,
@@ -119,28 +119,40 @@ impl Coding {
         Ok(Self { shape, dictionaries })
     }
 
-    /// For the decoder.
-    pub fn levels(&self) -> &FieldLevels {
-        &self.shape.levels
+    /// For the decoder of the columns that are not coded, where there are any.
+    pub fn levels(&self) -> Option<&FieldLevels> {
+        self.shape.levels.as_ref()
     }
 
-    /// The dictionary of a leaf column that is read as codes.
-    pub fn dictionary(&self, leaf: usize) -> Option<&Arc<Dictionary>> {
+    /// The leaf columns that are read as codes, with their dictionaries.
+    pub fn dictionaries(&self) -> impl Iterator<Item = (usize, &Arc<Dictionary>)> {
+        let leaves = self.shape.leaves.iter().flatten();
+        leaves.filter_map(|leaf| Some((*leaf, self.dictionary(*leaf)?)))
+    }
+
+    fn dictionary(&self, leaf: usize) -> Option<&Arc<Dictionary>> {
         self.dictionaries.get(leaf)?.as_ref()
     }
 
-    /// What the decoder gave, with codes and dictionaries put together.
-    pub fn assemble(&self, decoded: &RecordBatch, metadata: &ParquetMetaData) -> Result<RecordBatch> {
-        let columns = decoded.columns().iter().zip(&self.shape.leaves).map(|(column, leaf)| {
-            let dictionary = leaf.and_then(|leaf| self.dictionary(leaf));
-            let Some(dictionary) = dictionary else { return Ok(column.clone()) };
-            let codes = column.as_primitive_opt::<Int32Type>();
-            let codes = codes.ok_or_else(|| ParquetError::General("codes are no integers".to_owned()))?;
-            let values = dictionary.values(metadata)?;
-            Ok(Arc::new(put_together(codes.clone(), values)?) as ArrayRef)
+    /// Puts the columns of a batch together: codes, in the order of [`dictionaries`](Self::dictionaries), and the others, in
+    /// the order of the schema. All have `rows` rows.
+    pub fn assemble(
+        &self,
+        codes: Vec<Int32Array>,
+        others: &[ArrayRef],
+        rows: usize,
+        metadata: &ParquetMetaData,
+    ) -> Result<RecordBatch> {
+        let missing = || ParquetError::General("a column was not decoded".to_owned());
+        let (mut codes, mut others) = (codes.into_iter(), others.iter());
+        let columns = self.shape.leaves.iter().map(|leaf| {
+            let Some(leaf) = leaf else { return others.next().cloned().ok_or_else(missing) };
+            let dictionary = self.dictionary(*leaf).ok_or_else(missing)?;
+            let codes = codes.next().ok_or_else(missing)?;
+            Ok(Arc::new(put_together(codes, dictionary.values(metadata)?)?) as ArrayRef)
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(decoded.num_rows()));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
         // The decoder's schema may carry the file's metadata in its fields' place; the footer's is the one promised.
         Ok(RecordBatch::try_new_with_options(self.shape.schema.clone(), columns, &options)?)
     }
@@ -161,30 +173,22 @@ fn put_together(codes: Int32Array, values: ArrayRef) -> Result<DictionaryArray<I
 
 impl Shape {
     fn new(footer: &Footer, leaves: Vec<Option<usize>>) -> Result<Self> {
-        if leaves.iter().all(Option::is_none) {
-            return Ok(Self { levels: footer.levels.decoder().clone(), schema: footer.schema.clone(), leaves });
+        let coded: Vec<usize> = leaves.iter().flatten().copied().collect();
+        if coded.is_empty() {
+            return Ok(Self { levels: Some(footer.levels.decoder().clone()), schema: footer.schema.clone(), leaves });
         }
-        let root = footer.metadata.file_metadata().schema_descr().root_schema();
-        let types = root.get_fields().iter().zip(&leaves).map(|(field, leaf)| match leaf {
-            Some(_) => Type::primitive_type_builder(field.name(), PhysicalType::INT32)
-                .with_repetition(field.get_basic_info().repetition())
-                .build()
-                .map(TypePtr::new),
-            None => Ok(field.clone()),
+        let fields = footer.schema.fields().iter().zip(&leaves).map(|(field, leaf)| match leaf {
+            Some(_) => Arc::new(Field::new(field.name(), coded::type_of(field.data_type()), field.is_nullable())),
+            None => field.clone(),
         });
-        let types = types.collect::<Result<Vec<_>>>()?;
-        let hinted = |with: fn(&DataType) -> DataType| -> Fields {
-            let fields = footer.schema.fields().iter().zip(&leaves);
-            let field = |(field, leaf): (&FieldRef, &Option<usize>)| match leaf {
-                Some(_) => Arc::new(Field::new(field.name(), with(field.data_type()), field.is_nullable())),
-                None => field.clone(),
-            };
-            fields.map(field).collect()
+        let schema = Arc::new(Schema::new(fields.collect::<Fields>()));
+        let levels = match leaves.iter().any(Option::is_none) {
+            true => {
+                let others = (0..footer.columns()).filter(|leaf| !coded.contains(leaf));
+                Some(footer.levels.decoder_of(&footer.metadata, others)?)
+            }
+            false => None,
         };
-        let descriptor = descriptor(types)?;
-        let hints = hinted(|_| DataType::Int32);
-        let levels = parquet_to_arrow_field_levels(&descriptor, ProjectionMask::all(), Some(&hints))?;
-        let schema = Arc::new(Schema::new(hinted(coded::type_of)));
         Ok(Self { levels, schema, leaves })
     }
 }
@@ -212,9 +216,8 @@ impl Dictionary {
         Self { field, leaf, state: Mutex::new(State::Unknown) }
     }
 
-    /// Keeps the dictionary page and answers the one that the decoder is given instead.
-    fn exchange(&self, bytes: Bytes, values: u32, is_sorted: bool) -> Result<Page> {
-        let count = usize::try_from(values)?;
+    /// Keeps the dictionary page.
+    pub fn keep(&self, bytes: Bytes, values: u32) -> Result<(), String> {
         let least = match self.leaf.get_physical_type() {
             PhysicalType::INT64 | PhysicalType::DOUBLE => 8,
             PhysicalType::INT96 => 12,
@@ -222,14 +225,16 @@ impl Dictionary {
             _ => 1,
         };
         // Count before allocating: the number is only a claim.
-        if count.saturating_mul(least) > bytes.len() || i32::try_from(values).is_err() {
-            let claim = format!("a dictionary of {} bytes claims {values} entries", bytes.len());
-            return Err(ParquetError::General(claim));
+        let fits = usize::try_from(values).is_ok_and(|count| count.saturating_mul(least) <= bytes.len());
+        if !fits || i32::try_from(values).is_err() {
+            return Err(format!("a dictionary of {} bytes claims {values} entries", bytes.len()));
         }
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Page(bytes, values);
-        let mut numbers = Vec::with_capacity(count * 4);
-        (0..values).for_each(|number| numbers.extend_from_slice(&number.to_le_bytes()));
-        Ok(Page::DictionaryPage { buf: numbers.into(), num_values: values, encoding: Encoding::PLAIN, is_sorted })
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match *state {
+            State::Unknown => *state = State::Page(bytes, values),
+            _ => return Err("two dictionaries".to_owned()),
+        }
+        Ok(())
     }
 
     /// The distinct values, the same array every time.
@@ -355,56 +360,7 @@ impl PageReader for OnePage {
     }
 }
 
-/// The pages of a column chunk that is read as codes.
-pub(super) struct CodedPages {
-    pub inner: Box<dyn PageReader>,
-    pub dictionary: Arc<Dictionary>,
-    pub place: String,
-}
-
-impl Iterator for CodedPages {
-    type Item = Result<Page>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.get_next_page().transpose()
-    }
-}
-
-impl PageReader for CodedPages {
-    fn get_next_page(&mut self) -> Result<Option<Page>> {
-        let named = |problem: String| ParquetError::General(format!("{}: {problem}", self.place));
-        match self.inner.get_next_page()? {
-            Some(Page::DictionaryPage { buf, num_values, encoding, is_sorted }) => match encoding {
-                Encoding::PLAIN | Encoding::PLAIN_DICTIONARY => {
-                    match self.dictionary.exchange(buf, num_values, is_sorted) {
-                        Err(ParquetError::General(problem)) => Err(named(problem)),
-                        other => other.map(Some),
-                    }
-                }
-                other => Err(named(format!("a dictionary is encoded as {other}"))),
-            },
-            Some(page) if is_code(page.encoding()) => Ok(Some(page)),
-            Some(page) if page.num_values() == 0 => Ok(Some(page)),
-            Some(page) => {
-                Err(named(format!("the footer tells of dictionary indices only, a page holds {}", page.encoding())))
-            }
-            None => Ok(None),
-        }
-    }
-
-    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        self.inner.peek_next_page()
-    }
-
-    fn skip_next_page(&mut self) -> Result<()> {
-        self.inner.skip_next_page()
-    }
-
-    fn at_record_boundary(&mut self) -> Result<bool> {
-        self.inner.at_record_boundary()
-    }
-}
-
-fn is_code(encoding: Encoding) -> bool {
+/// Whether an encoding is of dictionary indices.
+pub(super) fn is_code(encoding: Encoding) -> bool {
     matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY)
 }

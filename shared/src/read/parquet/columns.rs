@@ -13,7 +13,8 @@ use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::blocks::{Blocks, Placed};
-use super::coded::{CodedPages, Coding};
+use super::coded::Coding;
+use super::codes::CodeReader;
 use super::delta;
 use super::pages::{KnownPages, Locations};
 use super::thrift::{self, PageKind, Problem};
@@ -38,8 +39,28 @@ pub(super) struct SliceGroups {
     pub blocks: Arc<Blocks>,
     /// The pieces of each chunk; taken when the chunk is opened.
     pub chunks: PlacedChunks,
-    /// The columns that are read as codes.
-    pub coding: Arc<Coding>,
+}
+
+impl SliceGroups {
+    /// Readers of the columns of one of the row groups that are read as codes.
+    pub fn code_readers(&self, group: usize, coding: &Coding) -> Result<Vec<CodeReader>> {
+        let readers = coding.dictionaries().map(|(column, dictionary)| {
+            let opened = self.chunks_of(column).open(group)?;
+            Ok(CodeReader::new(opened.pages, dictionary.clone(), opened.place, opened.is_optional))
+        });
+        readers.collect()
+    }
+
+    fn chunks_of(&self, column: usize) -> Chunks {
+        Chunks {
+            column,
+            groups: self.groups.clone().into_iter(),
+            metadata: self.metadata.clone(),
+            pages: self.pages.clone(),
+            blocks: self.blocks.clone(),
+            chunks: self.chunks.clone(),
+        }
+    }
 }
 
 impl RowGroups for SliceGroups {
@@ -48,15 +69,7 @@ impl RowGroups for SliceGroups {
     }
 
     fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
-        Ok(Box::new(Chunks {
-            column,
-            groups: self.groups.clone().into_iter(),
-            metadata: self.metadata.clone(),
-            pages: self.pages.clone(),
-            blocks: self.blocks.clone(),
-            chunks: self.chunks.clone(),
-            coding: self.coding.clone(),
-        }))
+        Ok(Box::new(self.chunks_of(column)))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
@@ -76,11 +89,19 @@ struct Chunks {
     pages: Arc<KnownPages>,
     blocks: Arc<Blocks>,
     chunks: PlacedChunks,
-    coding: Arc<Coding>,
+}
+
+/// One chunk, open.
+struct OpenChunk {
+    pages: Box<dyn PageReader>,
+    /// For errors: row group and column.
+    place: String,
+    /// Whether rows, or what holds them, may be null.
+    is_optional: bool,
 }
 
 impl Chunks {
-    fn open(&self, index: usize) -> Result<Box<dyn PageReader>> {
+    fn open(&self, index: usize) -> Result<OpenChunk> {
         let missing = || ParquetError::General(format!("row group {index} has no column {}", self.column));
         let group = self.metadata.row_groups().get(index).ok_or_else(missing)?;
         let chunk = group.columns().get(self.column).ok_or_else(missing)?;
@@ -102,11 +123,9 @@ impl Chunks {
         let chunk = chunk_without.as_ref().unwrap_or(chunk);
         let locations = locations.map(|locations| locations.as_ref().clone());
         let inner = SerializedPageReader::new(Arc::new(bytes), chunk, rows, locations).map_err(at(&place))?;
-        let pages = Box::new(NamedPages { inner, place: place.clone(), column: chunk.column_descr_ptr() });
-        Ok(match self.coding.dictionary(self.column) {
-            Some(dictionary) => Box::new(CodedPages { inner: pages, dictionary: dictionary.clone(), place }),
-            None => pages,
-        })
+        let column = chunk.column_descr_ptr();
+        let is_optional = column.max_def_level() > 0;
+        Ok(OpenChunk { pages: Box::new(NamedPages { inner, place: place.clone(), column }), place, is_optional })
     }
 }
 
@@ -133,7 +152,7 @@ impl Iterator for Chunks {
 
     fn next(&mut self) -> Option<Self::Item> {
         let index = self.groups.next()?;
-        Some(self.open(index))
+        Some(self.open(index).map(|chunk| chunk.pages))
     }
 }
 

@@ -4,8 +4,10 @@
 //! each other, page sizes against bounds. What the checks miss and the decoder panics on becomes an
 //! [`Error::Source`](crate::Error::Source) as well.
 
+mod batches;
 mod blocks;
 mod coded;
+mod codes;
 mod columns;
 mod delta;
 mod distinct;
@@ -13,6 +15,7 @@ mod footer;
 mod held;
 mod nulls;
 mod pages;
+mod runs;
 mod schema;
 mod shared_pages;
 mod slice;

@@ -27,11 +27,20 @@ impl Levels {
 
     /// Of some of the leaf columns of a file whose columns do not nest.
     pub fn project(&self, metadata: &ParquetMetaData, leaves: &[usize]) -> Result<Self> {
-        let descriptor = metadata.file_metadata().schema_descr();
-        let mask = ProjectionMask::leaves(descriptor, leaves.iter().copied());
-        let levels = parquet_to_arrow_field_levels(descriptor, mask, Some(self.schema.fields()))?;
+        let levels = self.decoder_of(metadata, leaves.iter().copied())?;
         let schema = self.schema.project(leaves).map_err(|error| ParquetError::ArrowError(error.to_string()))?;
         Ok(Self { levels, schema: Arc::new(schema) })
+    }
+
+    /// For the decoder of these leaf columns alone.
+    pub fn decoder_of(
+        &self,
+        metadata: &ParquetMetaData,
+        leaves: impl IntoIterator<Item = usize>,
+    ) -> Result<FieldLevels> {
+        let descriptor = metadata.file_metadata().schema_descr();
+        let mask = ProjectionMask::leaves(descriptor, leaves);
+        parquet_to_arrow_field_levels(descriptor, mask, Some(self.schema.fields()))
     }
 
     /// For the decoder.

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection, RowSelector};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::batches::Batches;
 use super::blocks::{self, Blocks, Piece};
 use super::coded::Coding;
 use super::columns::{PlacedChunks, SliceGroups};
@@ -293,20 +293,9 @@ impl Decode {
                 pages: self.placed.pages.clone(),
                 blocks: self.placed.blocks.clone(),
                 chunks: self.placed.chunks.clone(),
-                coding: coding.clone(),
             };
-            let selection = RowSelection::from(vec![
-                RowSelector::skip(usize::try_from(covered.rows.start)?),
-                RowSelector::select(usize::try_from(covered.rows.end - covered.rows.start)?),
-            ]);
-            let reader = ParquetRecordBatchReader::try_new_with_row_groups(
-                coding.levels(),
-                &chunks,
-                self.batch_rows,
-                Some(selection),
-            )?;
-            for batch in reader {
-                let batch = coding.assemble(&batch?, &self.footer.metadata)?;
+            let mut batches = Batches::open(&chunks, covered, self.batch_rows, &coding)?;
+            while let Some(batch) = batches.next(&self.footer.metadata)? {
                 if sender.blocking_send(Ok(batch)).is_err() {
                     return Ok(());
                 }

@@ -1,0 +1,223 @@
+//! The codes of one column chunk whose data pages all hold dictionary indices.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanBufferBuilder, Int32Array};
+use arrow::buffer::NullBuffer;
+use bytes::Bytes;
+use parquet::basic::Encoding;
+use parquet::column::page::{Page, PageReader};
+use parquet::errors::{ParquetError, Result};
+
+use super::coded::{Dictionary, is_code};
+use super::runs::Runs;
+
+/// Reads the codes of a chunk's rows, in order. Codes are not compared with the dictionary here.
+pub(super) struct CodeReader {
+    pages: Box<dyn PageReader>,
+    dictionary: Arc<Dictionary>,
+    /// For errors: row group and column.
+    place: String,
+    /// Whether rows may be null: then each has a level.
+    is_optional: bool,
+    page: Option<OpenPage>,
+}
+
+/// A data page, and how far it was read.
+struct OpenPage {
+    rows_left: usize,
+    levels: Option<Runs>,
+    /// Of the rows that are not null.
+    codes: Runs,
+}
+
+impl CodeReader {
+    /// Reads what `pages` give. The dictionary page goes to `dictionary`.
+    pub fn new(pages: Box<dyn PageReader>, dictionary: Arc<Dictionary>, place: String, is_optional: bool) -> Self {
+        Self { pages, dictionary, place, is_optional, page: None }
+    }
+
+    /// Passes over rows; pages without any other are not read.
+    pub fn skip(&mut self, rows: usize) -> Result<()> {
+        let mut left = rows;
+        while left > 0 {
+            if let Some(page) = self.page.as_mut().filter(|page| page.rows_left > 0) {
+                let here = left.min(page.rows_left);
+                page.skip(here).ok_or_else(|| self.short())?;
+                left -= here;
+                continue;
+            }
+            let Some(next) = self.pages.peek_next_page()? else { return Ok(()) };
+            match next.num_rows.or(next.num_levels) {
+                // A level is a row: the column does not nest.
+                Some(rows) if !next.is_dict && rows <= left => {
+                    self.pages.skip_next_page()?;
+                    left -= rows;
+                }
+                _ => drop(self.take_page()?),
+            }
+        }
+        Ok(())
+    }
+
+    /// The codes of the next `rows` rows, or of as many as there are. What lies under a null is a code of another row, or
+    /// zero.
+    pub fn read(&mut self, rows: usize) -> Result<Int32Array> {
+        let mut codes = Vec::with_capacity(rows);
+        let mut valid = BooleanBufferBuilder::new(if self.is_optional { rows } else { 0 });
+        while codes.len() < rows {
+            let Some(page) = self.page.as_mut().filter(|page| page.rows_left > 0) else {
+                match self.take_page()? {
+                    true => continue,
+                    false => break,
+                }
+            };
+            let here = (rows - codes.len()).min(page.rows_left);
+            page.read(here, &mut codes, &mut valid).ok_or_else(|| self.short())?;
+        }
+        let nulls = self.is_optional.then(|| NullBuffer::new(valid.finish()));
+        Ok(Int32Array::try_new(codes.into(), nulls.filter(|nulls| nulls.null_count() > 0))?)
+    }
+
+    /// Takes the next page, which need not be one of rows; false where there is none.
+    fn take_page(&mut self) -> Result<bool> {
+        match self.pages.get_next_page()? {
+            None => return Ok(false),
+            Some(Page::DictionaryPage { buf, num_values, encoding, .. }) => match encoding {
+                Encoding::PLAIN | Encoding::PLAIN_DICTIONARY => {
+                    self.dictionary.keep(buf, num_values).map_err(|problem| self.problem(&problem))?;
+                }
+                other => return Err(self.problem(&format!("a dictionary is encoded as {other}"))),
+            },
+            // Empty pages may be encoded as they like.
+            Some(page) if page.num_values() == 0 => {}
+            Some(page) if is_code(page.encoding()) => {
+                let open = OpenPage::new(page, self.is_optional);
+                self.page = Some(open.map_err(|problem| self.problem(problem))?);
+            }
+            Some(page) => {
+                let held = page.encoding();
+                return Err(self.problem(&format!("the footer tells of dictionary indices only, a page holds {held}")));
+            }
+        }
+        Ok(true)
+    }
+
+    fn problem(&self, problem: &str) -> ParquetError {
+        ParquetError::General(format!("{}: {problem}", self.place))
+    }
+
+    fn short(&self) -> ParquetError {
+        self.problem("a page holds fewer values than it claims")
+    }
+}
+
+impl OpenPage {
+    fn new(page: Page, is_optional: bool) -> Result<Self, &'static str> {
+        const CUT_SHORT: &str = "a page ends within its levels";
+        let (rows, levels, values) = match page {
+            Page::DataPage { mut buf, num_values, def_level_encoding, .. } => {
+                let levels = match is_optional {
+                    true => Some(levels(&mut buf, num_values, def_level_encoding).ok_or(CUT_SHORT)?),
+                    false => None,
+                };
+                (num_values, levels, buf)
+            }
+            Page::DataPageV2 { mut buf, num_values, def_levels_byte_len, rep_levels_byte_len, .. } => {
+                // A column that does not nest has no repetition levels to look at.
+                take(&mut buf, rep_levels_byte_len).ok_or(CUT_SHORT)?;
+                let levels = take(&mut buf, def_levels_byte_len).ok_or(CUT_SHORT)?;
+                let levels = if is_optional { Runs::new(levels, 1) } else { None };
+                (num_values, levels, buf)
+            }
+            Page::DictionaryPage { .. } => return Err("a dictionary stands in the place of a page"),
+        };
+        // A page of nulls may have no codes, and so no width either.
+        let (width, codes) = match values.split_first() {
+            Some((width, _)) => (*width, values.slice(1..)),
+            None => (0, Bytes::new()),
+        };
+        let codes = Runs::new(codes, width).ok_or("a page's dictionary indices are wider than 32 bits")?;
+        let rows = usize::try_from(rows).map_err(|_| "a page claims more rows than memory holds")?;
+        Ok(Self { rows_left: rows, levels, codes })
+    }
+
+    /// `None` where the page has less than it claims.
+    fn read(&mut self, rows: usize, codes: &mut Vec<i32>, valid: &mut BooleanBufferBuilder) -> Option<()> {
+        self.rows_left -= rows;
+        let Some(levels) = &mut self.levels else {
+            return (self.codes.read(rows, codes) == rows).then_some(());
+        };
+        let (first, first_bit) = (codes.len(), valid.len());
+        if levels.read_bits(rows, valid) < rows {
+            return None;
+        }
+        let held = set_bits(valid.as_slice(), first_bit, rows);
+        if self.codes.read(held, codes) < held {
+            return None;
+        }
+        if held < rows {
+            codes.resize(first + rows, 0);
+            spread(codes.get_mut(first..)?, held, |at| bit(valid.as_slice(), first_bit + at));
+        }
+        Some(())
+    }
+
+    fn skip(&mut self, rows: usize) -> Option<()> {
+        self.rows_left -= rows;
+        let held = match &mut self.levels {
+            None => rows,
+            Some(levels) => {
+                let mut valid = BooleanBufferBuilder::new(rows);
+                if levels.read_bits(rows, &mut valid) < rows {
+                    return None;
+                }
+                set_bits(valid.as_slice(), 0, rows)
+            }
+        };
+        (self.codes.skip(held) == held).then_some(())
+    }
+}
+
+/// The levels before a first version's page.
+fn levels(page: &mut Bytes, rows: u32, encoding: Encoding) -> Option<Runs> {
+    if encoding == Encoding::RLE {
+        let length = take(page, 4)?.first_chunk().map(|length| u32::from_le_bytes(*length))?;
+        return Runs::new(take(page, length)?, 1);
+    }
+    // The deprecated BIT_PACKED: single bits, the highest of each byte first.
+    let bits = take(page, rows.div_ceil(8))?;
+    Some(Runs::of_bits(bits.iter().map(|byte| byte.reverse_bits()).collect()))
+}
+
+fn take(bytes: &mut Bytes, count: u32) -> Option<Bytes> {
+    let count = usize::try_from(count).ok()?;
+    (count <= bytes.len()).then(|| bytes.split_to(count))
+}
+
+fn bit(bits: &[u8], at: usize) -> bool {
+    bits.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1)
+}
+
+fn set_bits(bits: &[u8], first: usize, count: usize) -> usize {
+    arrow::util::bit_chunk_iterator::UnalignedBitChunk::new(bits, first, count).count_ones()
+}
+
+/// Moves the first `held` values to the rows that are not null, in order.
+fn spread(values: &mut [i32], held: usize, is_valid: impl Fn(usize) -> bool) {
+    let mut next = held;
+    // From behind: what is moved never lies behind where it goes to.
+    for at in (0..values.len()).rev() {
+        if next > at {
+            // No nulls before this row.
+            return;
+        }
+        if is_valid(at) {
+            next = next.saturating_sub(1);
+            let value = values.get(next).copied().unwrap_or_default();
+            if let Some(slot) = values.get_mut(at) {
+                *slot = value;
+            }
+        }
+    }
+}

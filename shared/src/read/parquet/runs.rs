@@ -1,0 +1,289 @@
+//! Small integers in Parquet's hybrid of run lengths and bit-packed values, read: dictionary indices and definition levels.
+//!
+//! Format: parquet-format's `Encodings.md`, "Run Length Encoding / Bit-Packing Hybrid". The parquet crate reads it too, but
+//! gives codes only by looking them up in a dictionary, into memory that is cleared before.
+
+use arrow::array::BooleanBufferBuilder;
+use bytes::Bytes;
+
+/// Values that are packed together.
+const GROUP: usize = 8;
+/// Above this, a value does not fit into what is read at once.
+const MAX_WIDTH: u8 = 32;
+
+/// Values of one width, and how far they were read.
+#[derive(Debug)]
+pub(super) struct Runs {
+    /// What is behind the open run.
+    rest: Bytes,
+    width: u8,
+    run: Run,
+    /// Values of the open run that are not read yet.
+    left: usize,
+}
+
+#[derive(Debug)]
+enum Run {
+    Equal(u32),
+    /// Packed values from the lowest bit up, and how many of them were read.
+    Packed(Bytes, usize),
+}
+
+impl Runs {
+    /// Runs without a length in front. `None` where values are wider than 32 bits.
+    pub fn new(bytes: Bytes, width: u8) -> Option<Self> {
+        (width <= MAX_WIDTH).then_some(Self { rest: bytes, width, run: Run::Equal(0), left: 0 })
+    }
+
+    /// Single bits, the lowest of each byte first, without any header.
+    pub fn of_bits(bytes: Bytes) -> Self {
+        let left = bytes.len().saturating_mul(8);
+        Self { rest: Bytes::new(), width: 1, run: Run::Packed(bytes, 0), left }
+    }
+
+    /// Appends the next `count` values; answers how many there were. A value above 31 bits comes out negative.
+    pub fn read(&mut self, count: usize, out: &mut Vec<i32>) -> usize {
+        self.each_run(count, |run, width, count| match run {
+            Run::Equal(value) => out.extend(std::iter::repeat_n(value.cast_signed(), count)),
+            Run::Packed(bytes, read) => {
+                let end = *read + count;
+                // One by one to the next group, group by group, and one by one.
+                let whole = read.next_multiple_of(GROUP).min(end)..(end - end % GROUP).max(*read);
+                let one = |at: usize| value_at(bytes, at, width).cast_signed();
+                out.extend((*read..whole.start).map(one));
+                if whole.start < whole.end {
+                    let first = bytes.get(whole.start / GROUP * usize::from(width)..).unwrap_or_default();
+                    unpack(first, width, (whole.end - whole.start) / GROUP, out);
+                }
+                out.extend((whole.end.max(whole.start)..end).map(one));
+            }
+        })
+    }
+
+    /// Appends for each of the next `count` values of width 1 whether it is 1; answers how many there were.
+    pub fn read_bits(&mut self, count: usize, out: &mut BooleanBufferBuilder) -> usize {
+        self.each_run(count, |run, _, count| match run {
+            Run::Equal(value) => out.append_n(count, *value == 1),
+            Run::Packed(bytes, read) => out.append_packed_range(*read..*read + count, bytes),
+        })
+    }
+
+    /// Passes over the next `count` values; answers how many there were.
+    pub fn skip(&mut self, count: usize) -> usize {
+        self.each_run(count, |_, _, _| {})
+    }
+
+    /// Gives each run, or what of it belongs to the next `count` values.
+    fn each_run(&mut self, count: usize, mut take: impl FnMut(&Run, u8, usize)) -> usize {
+        let mut missing = count;
+        while missing > 0 {
+            if self.left == 0 && self.open().is_none() {
+                break;
+            }
+            let here = missing.min(self.left);
+            take(&self.run, self.width, here);
+            if let Run::Packed(_, read) = &mut self.run {
+                *read += here;
+            }
+            self.left -= here;
+            missing -= here;
+        }
+        count - missing
+    }
+
+    /// Opens the next run. `None` where the bytes end, even in its midst: but the last packed values may end before what
+    /// fills their group.
+    fn open(&mut self) -> Option<()> {
+        let header = self.varint()?;
+        let count = usize::try_from(header >> 1).ok()?;
+        let width = usize::from(self.width);
+        if header & 1 == 0 {
+            let bytes = self.take(width.div_ceil(8))?;
+            let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
+            (self.run, self.left) = (Run::Equal(value), count);
+        } else if width == 0 {
+            (self.run, self.left) = (Run::Equal(0), count.checked_mul(GROUP)?);
+        } else {
+            let bytes = self.take(count.checked_mul(width)?.min(self.rest.len()))?;
+            self.left = count.checked_mul(GROUP)?.min(bytes.len().checked_mul(8)? / width);
+            self.run = Run::Packed(bytes, 0);
+        }
+        Some(())
+    }
+
+    fn varint(&mut self) -> Option<u32> {
+        let mut value = 0u32;
+        for (at, byte) in self.rest.iter().take(5).enumerate() {
+            let bits = u32::from(byte & 0x7f).checked_shl(u32::try_from(at * 7).ok()?)?;
+            value |= bits;
+            if byte & 0x80 == 0 {
+                drop(self.rest.split_to(at + 1));
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, count: usize) -> Option<Bytes> {
+        (count <= self.rest.len()).then(|| self.rest.split_to(count))
+    }
+}
+
+fn low_bits(width: usize) -> u64 {
+    (1u64 << width.min(usize::from(MAX_WIDTH))) - 1
+}
+
+/// One packed value.
+fn value_at(bytes: &[u8], at: usize, width: u8) -> u32 {
+    let bit = at * usize::from(width);
+    let rest = bytes.get(bit / 8..).unwrap_or_default();
+    let word = match rest.first_chunk() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    u32::try_from(word >> (bit % 8) & low_bits(usize::from(width))).unwrap_or(u32::MAX)
+}
+
+/// Appends groups of packed values.
+fn unpack(bytes: &[u8], width: u8, groups: usize, out: &mut Vec<i32>) {
+    macro_rules! of_width {
+        ($($width:literal),*) => {
+            match width {
+                $($width => unpack_of::<$width, { $width + 8 }>(bytes, groups, out),)*
+                _ => {}
+            }
+        };
+    }
+    of_width!(
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30,
+        31, 32
+    );
+}
+
+/// As [`unpack`], of a width that the compiler knows: shifts and masks become constants. `READ` bytes are eight more than
+/// a group has, so that each value can be read with the eight bytes from its first on.
+fn unpack_of<const WIDTH: usize, const READ: usize>(bytes: &[u8], groups: usize, out: &mut Vec<i32>) {
+    out.reserve(groups * GROUP);
+    let mut rest = bytes;
+    for _ in 0..groups {
+        let mut last = [0; READ];
+        let chunk = rest.first_chunk::<READ>().unwrap_or_else(|| {
+            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            &last
+        });
+        let mut values = [0; GROUP];
+        for (at, value) in values.iter_mut().enumerate() {
+            let bit = at * WIDTH;
+            let word = chunk.get(bit / 8..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
+            *value = u32::try_from(word >> (bit % 8) & low_bits(WIDTH)).unwrap_or(u32::MAX).cast_signed();
+        }
+        out.extend_from_slice(&values);
+        rest = rest.get(WIDTH..).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Runs as a writer may make them: equal values, or groups of eight.
+    fn written(runs: &[(bool, Vec<u32>)], width: u8) -> (Vec<u8>, Vec<u32>) {
+        let (mut bytes, mut values) = (Vec::new(), Vec::new());
+        let header = |mut header: usize, bytes: &mut Vec<u8>| {
+            while header >= 0x80 {
+                bytes.push(u8::try_from(header & 0x7f).unwrap() | 0x80);
+                header >>= 7;
+            }
+            bytes.push(u8::try_from(header).unwrap());
+        };
+        for (packed, run) in runs {
+            let run: Vec<u32> =
+                run.iter().map(|value| value & u32::try_from(low_bits(width.into())).unwrap()).collect();
+            let groups = run.len() / GROUP;
+            if *packed {
+                header(groups << 1 | 1, &mut bytes);
+                let mut bits = vec![0u8; groups * usize::from(width)];
+                for (at, value) in run.iter().take(groups * GROUP).enumerate() {
+                    for bit in (0..usize::from(width)).filter(|bit| value >> bit & 1 == 1) {
+                        let place = at * usize::from(width) + bit;
+                        *bits.get_mut(place / 8).unwrap() |= 1 << (place % 8);
+                    }
+                }
+                bytes.extend(bits);
+                values.extend(run.iter().take(groups * GROUP));
+            } else if let Some(value) = run.first() {
+                header(run.len() << 1, &mut bytes);
+                bytes.extend(value.to_le_bytes().iter().take(usize::from(width).div_ceil(8)));
+                values.extend(std::iter::repeat_n(*value, run.len()));
+            }
+        }
+        (bytes, values)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_in_steps_of_any_length(
+            width in 0u8..=32,
+            runs in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u32>(), 1..100)), 0..8),
+            steps in prop::collection::vec((any::<bool>(), 1usize..60), 1..40),
+        ) {
+            let (bytes, values) = written(&runs, width);
+            let mut reader = Runs::new(bytes.into(), width).unwrap();
+            let mut at = 0;
+            for (read, count) in steps {
+                let wanted: Vec<i32> = values.iter().skip(at).take(count).map(|value| value.cast_signed()).collect();
+                if read {
+                    let mut found = Vec::new();
+                    prop_assert_eq!(reader.read(count, &mut found), wanted.len());
+                    prop_assert_eq!(&found, &wanted);
+                } else {
+                    prop_assert_eq!(reader.skip(count), wanted.len());
+                }
+                at += wanted.len();
+            }
+        }
+
+        #[test]
+        fn bits_are_read_in_steps_of_any_length(
+            runs in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u32>(), 1..100)), 0..8),
+            steps in prop::collection::vec(1usize..60, 1..40),
+        ) {
+            let (bytes, values) = written(&runs, 1);
+            let mut reader = Runs::new(bytes.into(), 1).unwrap();
+            let mut bits = BooleanBufferBuilder::new(0);
+            let read: usize = steps.iter().map(|count| reader.read_bits(*count, &mut bits)).sum();
+            prop_assert_eq!(read, steps.iter().sum::<usize>().min(values.len()));
+            let found = bits.finish();
+            prop_assert_eq!(found.len(), read);
+            prop_assert!(found.iter().zip(values).all(|(bit, value)| bit == (value == 1)));
+        }
+
+        #[test]
+        fn bytes_that_are_no_runs_give_at_most_what_was_asked_for(
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+            width in 0u8..=32,
+            count in 0usize..5_000,
+        ) {
+            let mut found = Vec::new();
+            let read = Runs::new(bytes.into(), width).unwrap().read(count, &mut found);
+            prop_assert!(read <= count && found.len() == read);
+        }
+    }
+
+    #[test]
+    fn packed_values_at_the_end_need_no_filling() {
+        // Three values of 5 bits in two bytes, where a group of eight would take five.
+        let mut found = Vec::new();
+        let bytes = Bytes::from_static(&[0b11, 0b0010_0001, 0b0000_1100]);
+        assert_eq!(Runs::new(bytes, 5).unwrap().read(8, &mut found), 3);
+        assert_eq!(found, [1, 1, 3]);
+    }
+
+    #[test]
+    fn values_wider_than_32_bits_are_refused() {
+        assert!(Runs::new(Bytes::new(), 33).is_none());
+    }
+}
