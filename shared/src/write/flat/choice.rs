@@ -58,7 +58,7 @@ impl Choice {
         }
         body.clear();
         hybrid::encode(&codes, code_width(&entries), &mut body);
-        let coded = pages.size_of(&body, press)?.saturating_add(pages.size_of(entries.plain(), press)?);
+        let coded = pages.size_of(&body, press)?.saturating_add(pages.size_of(&entries.plain(), press)?);
         // As cheap as differences, and the dictionary serves the pages to come.
         let is_better = coded.saturating_mul(3) <= least.saturating_mul(4);
         Ok(Self { as_deltas, codes: is_better.then_some(Codes { entries, recent, codes }) })

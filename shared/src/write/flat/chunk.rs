@@ -1,7 +1,8 @@
 //! The pages of a column chunk, compressed one by one, and what the footer tells of them.
 
 use std::cmp::Ordering;
-use std::io::{Cursor, Read};
+use std::collections::VecDeque;
+use std::io::Read;
 
 use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Compression, Encoding, PageType};
@@ -17,6 +18,9 @@ use super::header::{self, Body, Form};
 use super::kind::Kind;
 use super::statistics::Range;
 
+/// A page's header has a few numbers.
+const HEADER_BYTES: usize = 64;
+
 /// A finished column chunk: its bytes, and what the file's writer has to know of them.
 pub(in crate::write) struct FlatChunk {
     pub pages: ChunkPages,
@@ -24,23 +28,20 @@ pub(in crate::write) struct FlatChunk {
 }
 
 /// Dictionary page and data pages, one behind the other.
-pub(in crate::write) struct ChunkPages {
-    dictionary: Bytes,
-    data: Bytes,
-}
+pub(in crate::write) struct ChunkPages(Vec<Bytes>);
 
 impl Length for ChunkPages {
     fn len(&self) -> u64 {
-        whole(self.dictionary.len() + self.data.len())
+        self.0.iter().map(|page| whole(page.len())).sum()
     }
 }
 
 impl ChunkReader for ChunkPages {
-    type T = std::io::Chain<Cursor<Bytes>, Cursor<Bytes>>;
+    type T = ReadPages;
 
-    fn get_read(&self, _start: u64) -> Result<Self::T> {
+    fn get_read(&self, _start: u64) -> Result<ReadPages> {
         // The file's writer reads a chunk once, from its start.
-        Ok(Cursor::new(self.dictionary.clone()).chain(Cursor::new(self.data.clone())))
+        Ok(ReadPages { pages: self.0.clone().into(), read: 0 })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
@@ -52,11 +53,32 @@ impl ChunkReader for ChunkPages {
     }
 }
 
-/// One data page.
-#[derive(Debug, Clone, Copy)]
-struct Placed {
-    offset: usize,
-    bytes: usize,
+/// Pages as one stream.
+pub(in crate::write) struct ReadPages {
+    pages: VecDeque<Bytes>,
+    /// Bytes of the first page that were read.
+    read: usize,
+}
+
+impl Read for ReadPages {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(page) = self.pages.front() {
+            let count = page.get(self.read..).unwrap_or_default().read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                self.read += count;
+                return Ok(count);
+            }
+            self.pages.pop_front();
+            self.read = 0;
+        }
+        Ok(0)
+    }
+}
+
+/// One data page with its header.
+#[derive(Debug)]
+struct Finished {
+    bytes: Bytes,
     rows: usize,
 }
 
@@ -72,8 +94,7 @@ pub(super) struct PageShape {
 pub(super) struct Pages {
     column: ColumnDescPtr,
     wanted: Wanted,
-    data: Vec<u8>,
-    placed: Vec<Placed>,
+    finished: Vec<Finished>,
     coded_pages: usize,
     delta_pages: usize,
     uncompressed: usize,
@@ -88,8 +109,7 @@ impl Pages {
     pub fn new(kind: Kind, column: ColumnDescPtr, compression: Compression) -> Self {
         Self {
             wanted: Wanted { compression, is_hurried: false },
-            data: Vec::new(),
-            placed: Vec::new(),
+            finished: Vec::new(),
             coded_pages: 0,
             delta_pages: 0,
             uncompressed: 0,
@@ -104,7 +124,7 @@ impl Pages {
 
     /// Whether no data page was made yet.
     pub fn is_empty(&self) -> bool {
-        self.placed.is_empty()
+        self.finished.is_empty()
     }
 
     /// Bytes that a body would take.
@@ -115,16 +135,16 @@ impl Pages {
     /// Adds a data page.
     pub fn put(&mut self, body: &[u8], shape: PageShape, range: Range, press: &mut Press) -> Result<()> {
         let PageShape { rows, nulls, form } = shape;
-        let offset = self.data.len();
         let compressed = press.compress(body, self.wanted)?;
-        let header_start = self.data.len();
-        header::data_page(number(rows)?, form, lengths(body, compressed)?, &mut self.data);
-        self.uncompressed += self.data.len() - header_start + body.len();
-        self.data.extend_from_slice(compressed);
-        if self.placed.is_empty() && form != Form::Plain && saves_little(body.len(), compressed.len()) {
+        // As large as it is: pages wait for the row group's end, and what they could grow to would wait with them.
+        let mut page = Vec::with_capacity(HEADER_BYTES + compressed.len());
+        header::data_page(number(rows)?, form, lengths(body, compressed)?, &mut page);
+        self.uncompressed += page.len() + body.len();
+        page.extend_from_slice(compressed);
+        if self.finished.is_empty() && form != Form::Plain && saves_little(body.len(), compressed.len()) {
             self.wanted.is_hurried = true;
         }
-        self.placed.push(Placed { offset, bytes: self.data.len() - offset, rows });
+        self.finished.push(Finished { bytes: page.into(), rows });
         self.coded_pages += usize::from(form == Form::Codes);
         self.delta_pages += usize::from(form == Form::Deltas);
         self.rows += whole(rows);
@@ -145,22 +165,24 @@ impl Pages {
         let mut dictionary = Vec::new();
         if self.coded_pages > 0 {
             // Distinct values may compress where their codes do not.
-            let compressed = press.compress(entries.plain(), Wanted { is_hurried: false, ..self.wanted })?;
-            header::dictionary_page(number(entries.len())?, lengths(entries.plain(), compressed)?, &mut dictionary);
-            self.uncompressed += dictionary.len() + entries.plain().len();
+            let plain = entries.plain();
+            let compressed = press.compress(&plain, Wanted { is_hurried: false, ..self.wanted })?;
+            header::dictionary_page(number(entries.len())?, lengths(&plain, compressed)?, &mut dictionary);
+            self.uncompressed += dictionary.len() + plain.len();
             dictionary.extend_from_slice(compressed);
         }
-        let bytes = dictionary.len() + self.data.len();
+        let mut bytes = dictionary.len();
         let mut offsets = OffsetIndexBuilder::new();
-        for page in &self.placed {
+        for page in &self.finished {
             offsets.append_row_count(i64::try_from(page.rows)?);
-            offsets.append_offset_and_size(i64::try_from(dictionary.len() + page.offset)?, i32::try_from(page.bytes)?);
+            offsets.append_offset_and_size(i64::try_from(bytes)?, i32::try_from(page.bytes.len())?);
+            bytes += page.bytes.len();
         }
         self.index.set_boundary_order(self.order.found());
         let column_index = if self.index.valid() { Some(self.index.build()?) } else { None };
         let has_dictionary = self.coded_pages > 0;
         let statistics = self.range.statistics(self.nulls);
-        let plain_pages = self.placed.len() - self.coded_pages - self.delta_pages;
+        let plain_pages = self.finished.len() - self.coded_pages - self.delta_pages;
         let metadata = ColumnChunkMetaData::builder(self.column)
             .set_compression(self.wanted.compression)
             .set_encodings(encodings(self.coded_pages, self.delta_pages, plain_pages))
@@ -172,6 +194,7 @@ impl Pages {
             .set_data_page_offset(i64::try_from(dictionary.len())?)
             .set_statistics(statistics)
             .build()?;
+        let data_pages = self.finished.into_iter().map(|page| page.bytes);
         let close = ColumnCloseResult {
             bytes_written: whole(bytes),
             rows_written: self.rows,
@@ -180,7 +203,8 @@ impl Pages {
             column_index,
             offset_index: Some(offsets.build()),
         };
-        Ok(FlatChunk { pages: ChunkPages { dictionary: dictionary.into(), data: self.data.into() }, close })
+        let dictionary = std::iter::once(Bytes::from(dictionary));
+        Ok(FlatChunk { pages: ChunkPages(dictionary.chain(data_pages).collect()), close })
     }
 }
 

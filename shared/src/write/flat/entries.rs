@@ -1,5 +1,6 @@
 //! The dictionary in the making: distinct values in the order of their first use.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
@@ -18,10 +19,10 @@ pub(super) enum Value<'a> {
 #[derive(Debug)]
 pub(super) struct Entries {
     kind: Kind,
-    /// The dictionary page's body: every value as the PLAIN encoding has it.
+    /// Values of bytes as the PLAIN encoding has them, and where each ends.
     plain: Vec<u8>,
-    /// Where each value of bytes ends in `plain`.
     ends: Vec<usize>,
+    /// Values of fixed width.
     bits: Vec<u64>,
     bits_places: HashMap<u64, u32, RandomState>,
     bytes_places: HashMap<Box<[u8]>, u32, RandomState>,
@@ -43,9 +44,20 @@ impl Entries {
         if matches!(self.kind, Kind::Bytes { .. }) { self.ends.len() } else { self.bits.len() }
     }
 
-    /// The dictionary page's body.
-    pub fn plain(&self) -> &[u8] {
-        &self.plain
+    /// The dictionary page's body: every value as the PLAIN encoding has it.
+    pub fn plain(&self) -> Cow<'_, [u8]> {
+        let Some(width) = self.kind.width() else { return Cow::Borrowed(&self.plain) };
+        let mut plain = Vec::with_capacity(self.bits.len().saturating_mul(width));
+        self.bits.iter().for_each(|bits| push_bits(*bits, self.kind, &mut plain));
+        Cow::Owned(plain)
+    }
+
+    /// Bytes of the dictionary page's body.
+    pub fn plain_bytes(&self) -> usize {
+        match self.kind.width() {
+            Some(width) => self.bits.len().saturating_mul(width),
+            None => self.plain.len(),
+        }
     }
 
     /// The code of a value of bytes. A new one gets the next.
@@ -68,7 +80,6 @@ impl Entries {
     /// Adds a fixed-width value that is not among them, and answers its code. It is not remembered.
     pub fn add_bits(&mut self, bits: u64) -> u32 {
         let next = self.next();
-        push_bits(bits, self.kind, &mut self.plain);
         self.bits.push(bits);
         next
     }

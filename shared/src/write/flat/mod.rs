@@ -339,7 +339,7 @@ impl FlatColumn {
         self.buffers.body.push(width);
         hybrid::encode(&self.buffers.codes, width, &mut self.buffers.body);
         self.put_page(rows, Form::Codes)?;
-        if self.entries.plain().len() > DICTIONARY_BYTES {
+        if self.entries.plain_bytes() > DICTIONARY_BYTES {
             self.mode = Mode::Plain;
         }
         Ok(())
@@ -368,7 +368,7 @@ impl FlatColumn {
                 self.buffers.codes.iter().map(length).sum()
             }
         };
-        self.entries.plain().len() + packed < plain
+        self.entries.plain_bytes() + packed < plain
     }
 }
 
