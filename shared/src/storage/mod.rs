@@ -190,6 +190,11 @@ pub trait Storage: Debug + Send + Sync {
         1 << 10
     }
 
+    /// How many bytes are worth having here before they are needed.
+    fn reads_ahead(&self) -> u64 {
+        64 << 20
+    }
+
     /// Looks the newest version up. `None` where there is none.
     async fn head(&self, key: &str) -> StorageResult<Option<ObjectMeta>>;
 

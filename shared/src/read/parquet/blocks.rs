@@ -50,11 +50,12 @@ pub(super) struct BlockPlan {
     pub chunks: HashMap<(usize, usize), Vec<Placed>>,
 }
 
-/// Merges pieces to blocks: window by window of ascending rows, inside a window by place in the file.
-pub(super) fn plan(mut pieces: Vec<Piece>) -> BlockPlan {
+/// Merges pieces to blocks: window by window of ascending rows, inside a window by place in the file. While a window is
+/// decoded the next is fetched, so that both together have at most about `ahead` bytes.
+pub(super) fn plan(mut pieces: Vec<Piece>, ahead: u64) -> BlockPlan {
     pieces.sort_by_key(|piece| (piece.row, piece.bytes.start));
     let mut plan = BlockPlan::default();
-    let (mut window_bytes, mut window) = (FIRST_WINDOW_BYTES, Vec::new());
+    let (mut window_bytes, mut window) = (FIRST_WINDOW_BYTES.min(ahead / 2), Vec::new());
     let mut filled = 0;
     let wanted: u64 = pieces.iter().map(|piece| piece.bytes.end - piece.bytes.start).sum();
     let mut spare = (wanted / GAP_SHARE).max(FREE_GAP_BYTES);
@@ -64,7 +65,7 @@ pub(super) fn plan(mut pieces: Vec<Piece>) -> BlockPlan {
         if filled >= window_bytes {
             merge(&mut plan, std::mem::take(&mut window), &mut spare);
             filled = 0;
-            window_bytes = (window_bytes * 2).min(LAST_WINDOW_BYTES);
+            window_bytes = (window_bytes * 2).min(LAST_WINDOW_BYTES).min(ahead / 2);
         }
     }
     merge(&mut plan, window, &mut spare);
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn near_pieces_are_read_at_once_and_far_ones_are_not() {
-        let plan = plan(vec![piece(1, 300_000..300_100, 0), piece(0, 4..1000, 0), piece(0, 2000..3000, 50)]);
+        let plan = plan(vec![piece(1, 300_000..300_100, 0), piece(0, 4..1000, 0), piece(0, 2000..3000, 50)], u64::MAX);
         assert_eq!(plan.blocks, [4..3000, 300_000..300_100]);
         assert_eq!(plan.chunks[&(0, 0)], [(4..1000, 0), (2000..3000, 0)]);
         assert_eq!(plan.chunks[&(0, 1)], [(300_000..300_100, 1)]);
@@ -313,7 +314,7 @@ mod tests {
             let start = (column * 40 + page) * MIB;
             piece(usize::try_from(column).unwrap(), start..start + MIB, page * 1000)
         });
-        let plan = plan(pieces.collect());
+        let plan = plan(pieces.collect(), u64::MAX);
         assert!(plan.blocks.iter().all(|block| block.end - block.start <= BLOCK_BYTES));
         assert_eq!(plan.blocks.iter().map(|block| block.end - block.start).sum::<u64>(), 80 * MIB);
         // The first window: four pages of each column.
@@ -321,7 +322,18 @@ mod tests {
     }
 
     fn far_apart(count: u64) -> BlockPlan {
-        plan((0..count).map(|block| piece(0, block * 100_000..block * 100_000 + 10, block)).collect())
+        let pieces = (0..count).map(|block| piece(0, block * 100_000..block * 100_000 + 10, block));
+        plan(pieces.collect(), u64::MAX)
+    }
+
+    #[test]
+    fn windows_are_half_of_what_is_fetched_ahead() {
+        const MIB: u64 = 1 << 20;
+        let pages = (0..12).flat_map(|page| [0, 100].map(|column| (column, column * MIB + page * MIB, page)));
+        let pieces = pages.map(|(column, start, page)| piece(usize::from(column > 0), start..start + MIB, page));
+        let plan = plan(pieces.collect(), 8 * MIB);
+        let starts: Vec<u64> = plan.blocks.iter().map(|block| block.start / MIB).collect();
+        assert_eq!(starts, [0, 100, 2, 102, 4, 104, 6, 106, 8, 108, 10, 110]);
     }
 
     async fn take(blocks: Arc<Blocks>, order: Vec<usize>) {

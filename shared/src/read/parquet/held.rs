@@ -78,7 +78,7 @@ impl HeldRowGroup {
             bytes: *start..start.saturating_add(*length),
             row: 0,
         });
-        let plan = blocks::plan(pieces.collect());
+        let plan = blocks::plan(pieces.collect(), u64::MAX);
         let reads = plan.blocks.iter().cloned().map(|block| blocks::read(source, block));
         let reads: Vec<Bytes> = stream::iter(reads).buffered(options.concurrent_reads.max(1)).try_collect().await?;
         let mut chunks = Vec::with_capacity(ranges.len());

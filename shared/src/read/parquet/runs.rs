@@ -3,6 +3,8 @@
 //! Format: parquet-format's `Encodings.md`, "Run Length Encoding / Bit-Packing Hybrid". The parquet crate reads it too, but
 //! gives codes only by looking them up in a dictionary, into memory that is cleared before.
 
+use std::ops::Range;
+
 use arrow::array::BooleanBufferBuilder;
 use bytes::Bytes;
 
@@ -14,43 +16,54 @@ const MAX_WIDTH: u8 = 32;
 /// Values of one width, and how far they were read.
 #[derive(Debug)]
 pub(super) struct Runs {
-    /// What is behind the open run.
-    rest: Bytes,
+    bytes: Bytes,
+    /// Where what is behind the open run begins.
+    next: usize,
     width: u8,
     run: Run,
     /// Values of the open run that are not read yet.
     left: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Run {
     Equal(u32),
-    /// Packed values from the lowest bit up, and how many of them were read.
-    Packed(Bytes, usize),
+    /// Packed values from the lowest bit up: where they begin and end, and how many of them were read.
+    Packed {
+        start: usize,
+        end: usize,
+        read: usize,
+    },
+}
+
+/// Values of a run: equal ones, or packed ones of which so many were read.
+enum Values<'a> {
+    Equal(u32),
+    Packed(&'a [u8], usize),
 }
 
 impl Runs {
     /// Runs without a length in front. `None` where values are wider than 32 bits.
     pub fn new(bytes: Bytes, width: u8) -> Option<Self> {
-        (width <= MAX_WIDTH).then_some(Self { rest: bytes, width, run: Run::Equal(0), left: 0 })
+        (width <= MAX_WIDTH).then_some(Self { bytes, next: 0, width, run: Run::Equal(0), left: 0 })
     }
 
     /// Single bits, the lowest of each byte first, without any header.
     pub fn of_bits(bytes: Bytes) -> Self {
-        let left = bytes.len().saturating_mul(8);
-        Self { rest: Bytes::new(), width: 1, run: Run::Packed(bytes, 0), left }
+        let end = bytes.len();
+        Self { bytes, next: end, width: 1, run: Run::Packed { start: 0, end, read: 0 }, left: end.saturating_mul(8) }
     }
 
     /// Appends the next `count` values; answers how many there were. A value above 31 bits comes out negative.
     pub fn read(&mut self, count: usize, out: &mut Vec<i32>) -> usize {
-        self.each_run(count, |run, width, count| match run {
-            Run::Equal(value) => out.extend(std::iter::repeat_n(value.cast_signed(), count)),
-            Run::Packed(bytes, read) => {
-                let end = *read + count;
+        self.each_run(count, |values, width, count| match values {
+            Values::Equal(value) => out.extend(std::iter::repeat_n(value.cast_signed(), count)),
+            Values::Packed(bytes, read) => {
+                let end = read + count;
                 // One by one to the next group, group by group, and one by one.
-                let whole = read.next_multiple_of(GROUP).min(end)..(end - end % GROUP).max(*read);
+                let whole = read.next_multiple_of(GROUP).min(end)..(end - end % GROUP).max(read);
                 let one = |at: usize| value_at(bytes, at, width).cast_signed();
-                out.extend((*read..whole.start).map(one));
+                out.extend((read..whole.start).map(one));
                 if whole.start < whole.end {
                     let first = bytes.get(whole.start / GROUP * usize::from(width)..).unwrap_or_default();
                     unpack(first, width, (whole.end - whole.start) / GROUP, out);
@@ -62,9 +75,9 @@ impl Runs {
 
     /// Appends for each of the next `count` values of width 1 whether it is 1; answers how many there were.
     pub fn read_bits(&mut self, count: usize, out: &mut BooleanBufferBuilder) -> usize {
-        self.each_run(count, |run, _, count| match run {
-            Run::Equal(value) => out.append_n(count, *value == 1),
-            Run::Packed(bytes, read) => out.append_packed_range(*read..*read + count, bytes),
+        self.each_run(count, |values, _, count| match values {
+            Values::Equal(value) => out.append_n(count, value == 1),
+            Values::Packed(bytes, read) => out.append_packed_range(read..read + count, bytes),
         })
     }
 
@@ -74,17 +87,22 @@ impl Runs {
     }
 
     /// Gives each run, or what of it belongs to the next `count` values.
-    fn each_run(&mut self, count: usize, mut take: impl FnMut(&Run, u8, usize)) -> usize {
+    fn each_run(&mut self, count: usize, mut take: impl FnMut(Values<'_>, u8, usize)) -> usize {
         let mut missing = count;
         while missing > 0 {
             if self.left == 0 && self.open().is_none() {
                 break;
             }
             let here = missing.min(self.left);
-            take(&self.run, self.width, here);
-            if let Run::Packed(_, read) = &mut self.run {
-                *read += here;
-            }
+            let values = match &mut self.run {
+                Run::Equal(value) => Values::Equal(*value),
+                Run::Packed { start, end, read } => {
+                    let before = *read;
+                    *read += here;
+                    Values::Packed(self.bytes.get(*start..*end).unwrap_or_default(), before)
+                }
+            };
+            take(values, self.width, here);
             self.left -= here;
             missing -= here;
         }
@@ -99,33 +117,36 @@ impl Runs {
         let width = usize::from(self.width);
         if header & 1 == 0 {
             let bytes = self.take(width.div_ceil(8))?;
+            let bytes = self.bytes.get(bytes)?;
             let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
             (self.run, self.left) = (Run::Equal(value), count);
         } else if width == 0 {
             (self.run, self.left) = (Run::Equal(0), count.checked_mul(GROUP)?);
         } else {
-            let bytes = self.take(count.checked_mul(width)?.min(self.rest.len()))?;
-            self.left = count.checked_mul(GROUP)?.min(bytes.len().checked_mul(8)? / width);
-            self.run = Run::Packed(bytes, 0);
+            let Range { start, end } = self.take(count.checked_mul(width)?.min(self.bytes.len() - self.next))?;
+            self.left = count.checked_mul(GROUP)?.min((end - start).checked_mul(8)? / width);
+            self.run = Run::Packed { start, end, read: 0 };
         }
         Some(())
     }
 
     fn varint(&mut self) -> Option<u32> {
         let mut value = 0u32;
-        for (at, byte) in self.rest.iter().take(5).enumerate() {
-            let bits = u32::from(byte & 0x7f).checked_shl(u32::try_from(at * 7).ok()?)?;
-            value |= bits;
+        for shift in (0..u32::BITS).step_by(7) {
+            let byte = *self.bytes.get(self.next)?;
+            self.next += 1;
+            value |= u32::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                drop(self.rest.split_to(at + 1));
                 return Some(value);
             }
         }
         None
     }
 
-    fn take(&mut self, count: usize) -> Option<Bytes> {
-        (count <= self.rest.len()).then(|| self.rest.split_to(count))
+    fn take(&mut self, count: usize) -> Option<Range<usize>> {
+        let taken = self.next..self.next.checked_add(count).filter(|end| *end <= self.bytes.len())?;
+        self.next = taken.end;
+        Some(taken)
     }
 }
 

@@ -44,7 +44,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { batch_rows: 32_768, concurrent_reads: 6, fetched_bytes: 64 << 20, batches_ahead: 1, coded: false }
+        Self { batch_rows: 16_384, concurrent_reads: 6, fetched_bytes: 64 << 20, batches_ahead: 1, coded: false }
     }
 }
 
@@ -79,14 +79,10 @@ impl SliceReader {
         let groups = covered(footer, &rows);
         let cut = groups.iter().filter(|group| group.is_cut()).map(|group| group.index);
         let known = Arc::new(KnownPages::find(source, footer, cut, pages).await?);
-        let mut plan = blocks::plan(pieces(footer, &groups, &known));
+        let ahead = options.fetched_bytes.min(source.storage.reads_ahead());
+        let mut plan = blocks::plan(pieces(footer, &groups, &known), ahead);
         let blocks = Arc::new(Blocks::new(&plan));
-        let fetcher = tokio::spawn(blocks::fetch(
-            source.clone(),
-            blocks.clone(),
-            options.concurrent_reads,
-            options.fetched_bytes,
-        ));
+        let fetcher = tokio::spawn(blocks::fetch(source.clone(), blocks.clone(), options.concurrent_reads, ahead));
         let placed =
             PlacedRows { pages: known, blocks, chunks: Arc::new(Mutex::new(std::mem::take(&mut plan.chunks))) };
         Ok(Self::decode(source, footer, placed, groups, rows, fetcher, options))

@@ -100,6 +100,11 @@ impl Storage for LocalStorage {
         64 << 10
     }
 
+    /// What is on a disk comes at once: two windows of a row group's columns.
+    fn reads_ahead(&self) -> u64 {
+        8 << 20
+    }
+
     fn uri(&self, key: &str) -> String {
         let root = self.root.path().to_string_lossy();
         format!("file://{}/{key}", root.trim_end_matches('/'))

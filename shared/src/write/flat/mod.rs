@@ -191,13 +191,14 @@ impl FlatColumn {
     fn coded(&mut self, keys: &[i32], nulls: Option<&NullBuffer>, table: &mut Table) -> Result<()> {
         match self.mode {
             Mode::Coded => {
+                let all_used = self.used.has_all(self.entries.len());
                 let (recent, entries) = (&mut self.recent, &mut self.entries);
                 let find = |value: Value<'_>| match value {
                     Value::Bits(bits) => recent.code(bits, entries),
                     Value::Bytes(bytes) => entries.code_of_bytes(bytes),
                 };
                 let Buffers { codes, valid, .. } = &mut self.buffers;
-                table.translate((keys, nulls), valid, codes, &mut self.used, find)?;
+                table.translate((keys, nulls), valid, codes, &mut self.used, all_used, find)?;
                 self.levels.append(keys.len(), nulls);
                 Ok(())
             }

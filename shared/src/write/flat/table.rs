@@ -39,14 +39,15 @@ impl Table {
     }
 
     /// Appends the output's codes of the rows that have a value, and marks them as used; `keys` come with their nulls, and
-    /// `valid` is a buffer kept for its memory. `find` is asked for the code of
-    /// each value once.
+    /// `valid` is a buffer kept for its memory. `find` is asked for the code of each value once. `all_used` tells that every
+    /// code given so far is marked.
     pub fn translate(
         &mut self,
         keys: (&[i32], Option<&NullBuffer>),
         valid: &mut Vec<i32>,
         codes: &mut Vec<u32>,
         used: &mut Used,
+        all_used: bool,
         mut find: impl FnMut(Value<'_>) -> u32,
     ) -> Result<()> {
         let (keys, nulls) = keys;
@@ -64,12 +65,20 @@ impl Table {
         for run in keys.chunks(RUN) {
             // Most runs show nothing new, which is asked once for all of it.
             let (start, mut greatest) = (codes.len(), 0);
-            codes.extend(run.iter().map(|key| {
+            let mut look_up = |key: &i32| {
                 let code = known.get(place_of(*key)).copied().unwrap_or(UNKNOWN);
                 greatest = greatest.max(code);
-                used.mark(code);
                 code
-            }));
+            };
+            if all_used {
+                codes.extend(run.iter().map(look_up));
+            } else {
+                codes.extend(run.iter().map(|key| {
+                    let code = look_up(key);
+                    used.mark(code);
+                    code
+                }));
+            }
             if greatest == UNKNOWN {
                 codes.truncate(start);
                 codes.extend(run.iter().map(|key| {

@@ -33,6 +33,13 @@ impl Used {
         }
     }
 
+    /// Whether the open page has each of the first `count` codes, as far as that is soon told: pages show all of a small
+    /// dictionary in their first rows, and need not be marked further.
+    pub fn has_all(&self, count: usize) -> bool {
+        const SOON_TOLD: usize = 1 << 10;
+        count <= SOON_TOLD && self.0.get(..count).is_some_and(|marks| marks.iter().all(|mark| *mark))
+    }
+
     /// The range of the values marked. None is, afterwards.
     pub fn take_range(&mut self, entries: &Entries, kind: Kind) -> Range {
         let mut range = Range::new(kind);
