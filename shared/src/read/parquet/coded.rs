@@ -212,7 +212,8 @@ enum State {
 }
 
 impl Dictionary {
-    fn new(field: FieldRef, leaf: TypePtr) -> Self {
+    /// Of a column of this type, whose values are read as `field` says.
+    pub fn new(field: FieldRef, leaf: TypePtr) -> Self {
         Self { field, leaf, state: Mutex::new(State::Unknown) }
     }
 

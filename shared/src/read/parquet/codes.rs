@@ -221,3 +221,132 @@ fn spread(values: &mut [i32], held: usize, is_valid: impl Fn(usize) -> bool) {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::unreachable)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use arrow::datatypes::{DataType, Field};
+    use parquet::basic::Type as PhysicalType;
+    use parquet::column::page::PageMetadata;
+    use parquet::schema::types::Type;
+
+    use super::*;
+
+    /// Pages of a chunk; those that are skipped are never read.
+    struct Pages(VecDeque<Page>);
+
+    impl Iterator for Pages {
+        type Item = Result<Page>;
+
+        fn next(&mut self) -> Option<Self::Item> {
+            self.get_next_page().transpose()
+        }
+    }
+
+    impl PageReader for Pages {
+        fn get_next_page(&mut self) -> Result<Option<Page>> {
+            Ok(self.0.pop_front())
+        }
+
+        fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+            Ok(self.0.front().map(|page| PageMetadata {
+                num_rows: None,
+                num_levels: usize::try_from(page.num_values()).ok(),
+                is_dict: matches!(page, Page::DictionaryPage { .. }),
+            }))
+        }
+
+        fn skip_next_page(&mut self) -> Result<()> {
+            self.0.pop_front();
+            Ok(())
+        }
+    }
+
+    fn page(bytes: &[u8], rows: u32, levels: Encoding) -> Page {
+        Page::DataPage {
+            buf: Bytes::copy_from_slice(bytes),
+            num_values: rows,
+            encoding: Encoding::RLE_DICTIONARY,
+            def_level_encoding: levels,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        }
+    }
+
+    fn dictionary(entries: u32) -> Page {
+        let buf = Bytes::from(vec![0; usize::try_from(entries).unwrap() * 4]);
+        Page::DictionaryPage { buf, num_values: entries, encoding: Encoding::PLAIN, is_sorted: false }
+    }
+
+    fn reader(pages: impl IntoIterator<Item = Page>, is_optional: bool) -> CodeReader {
+        let leaf = Type::primitive_type_builder("zone", PhysicalType::INT32).build().unwrap();
+        let field = Arc::new(Field::new("zone", DataType::Int32, is_optional));
+        let dictionary = Arc::new(Dictionary::new(field, leaf.into()));
+        CodeReader::new(Box::new(Pages(pages.into_iter().collect())), dictionary, "column zone".to_owned(), is_optional)
+    }
+
+    /// Codes of 8 bits: so many of the same.
+    fn run(count: u8, code: u8) -> [u8; 3] {
+        [8, count << 1, code]
+    }
+
+    fn read(reader: &mut CodeReader, rows: usize) -> Vec<Option<i32>> {
+        reader.read(rows).unwrap().iter().collect()
+    }
+
+    #[test]
+    fn rows_that_are_null_have_levels_and_no_codes() {
+        // Three bytes of levels after their length: packed bits, the lowest first.
+        let levels = [&[2, 0, 0, 0, 0b11, 0b0001_0110][..], &run(3, 7)].concat();
+        let mut rows = reader([dictionary(8), page(&levels, 6, Encoding::RLE)], true);
+        assert_eq!(read(&mut rows, 2), [None, Some(7)]);
+        assert_eq!(read(&mut rows, 9), [Some(7), None, Some(7), None]);
+        assert!(rows.read(1).unwrap().is_empty());
+    }
+
+    #[test]
+    #[allow(deprecated, reason = "files of old have it")]
+    fn levels_of_old_are_bits_with_the_highest_first() {
+        let bytes = [&[0b0110_1000, 0b0100_0000][..], &run(4, 7)].concat();
+        let mut rows = reader([page(&bytes, 10, Encoding::BIT_PACKED)], true);
+        let (none, some) = (None, Some(7));
+        assert_eq!(read(&mut rows, 10), [none, some, some, none, some, none, none, none, none, some]);
+    }
+
+    #[test]
+    fn a_page_of_nulls_may_end_with_its_levels() {
+        let mut rows = reader([page(&[2, 0, 0, 0, 5 << 1, 0], 5, Encoding::RLE)], true);
+        assert_eq!(read(&mut rows, 5), [None; 5]);
+    }
+
+    #[test]
+    fn whole_pages_are_skipped_unread_and_the_rest_row_by_row() {
+        // What is skipped would be refused.
+        let broken = page(&[99], 100, Encoding::RLE);
+        let pages = [dictionary(8), broken.clone(), page(&run(10, 1), 10, Encoding::RLE), broken];
+        let mut rows = reader(pages, false);
+        rows.skip(103).unwrap();
+        assert_eq!(read(&mut rows, 7), [Some(1); 7]);
+    }
+
+    #[test]
+    fn what_a_page_claims_and_does_not_hold_is_told() {
+        let short = page(&run(9, 1), 10, Encoding::RLE);
+        let told = |mut rows: CodeReader| rows.read(10).unwrap_err().to_string();
+        let fewer = "column zone: a page holds fewer values than it claims";
+        assert!(told(reader([short.clone()], false)).contains(fewer));
+        let levels = [&[2, 0, 0, 0, 9 << 1, 1][..], &run(10, 1)].concat();
+        assert!(told(reader([page(&levels, 10, Encoding::RLE)], true)).contains(fewer));
+        let cut_short = page(&[200, 0, 0, 0, 1], 10, Encoding::RLE);
+        assert!(told(reader([cut_short], true)).contains("a page ends within its levels"));
+        assert!(told(reader([dictionary(1), dictionary(1)], false)).contains("two dictionaries"));
+        let wide = page(&[33, 2 << 1, 0, 0, 0, 0, 0], 10, Encoding::RLE);
+        assert!(told(reader([wide], false)).contains("wider than 32 bits"));
+        let mut skipping = reader([short], false);
+        // All ten rows would be a page to skip unread.
+        skipping.read(5).unwrap();
+        assert!(skipping.skip(5).unwrap_err().to_string().contains(fewer));
+    }
+}
