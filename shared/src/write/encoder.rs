@@ -26,15 +26,16 @@ use crate::coded;
 
 /// The column writers decide where a page ends after each run of rows they are given, so they are always given as many:
 /// enough that a column's dictionary, once it is in a core's cache, is used for a while before another column's takes its
-/// place.
-const ENCODE_ROWS: usize = 131_072;
-/// A page of a flat column holds so many rows: 1 MiB of plain timestamps, less of anything that repeats. Its statistics are
+/// place. A page of a flat column holds as many: 1 MiB of plain timestamps, less of anything that repeats. Its statistics are
 /// made of the values that it has, once, so that large pages are cheaper.
-const FLAT_PAGE_ROWS: usize = ENCODE_ROWS;
+const RUN_ROWS: usize = 131_072;
+/// Runs of wide rows are shorter: a row group's first rows tell how wide they are.
+const RUN_BYTES: usize = 32 << 20;
+const FIRST_ROWS: usize = 1_024;
+/// Where rows become far wider behind those, they are encoded before more than this is gathered.
+const GATHERED_BYTES: usize = 128 << 20;
 /// A page of another column holds at most so many rows.
 const PAGE_ROWS: usize = 16_384;
-/// Wide rows are encoded before so many are gathered.
-const GATHERED_BYTES: usize = 128 << 20;
 
 /// The writer of one leaf column of the open row group.
 enum Leaf {
@@ -79,7 +80,9 @@ pub(super) struct Encoder<W: Write + Send> {
     /// The writers of the open row group's leaf columns; empty between row groups.
     columns: Vec<Mutex<Leaf>>,
     spares: Spares,
-    /// Rows not yet encoded, fewer than [`ENCODE_ROWS`].
+    /// Rows of each run of the open row group, once its first rows have told.
+    run_rows: Option<usize>,
+    /// Rows not yet encoded, fewer than a run.
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
     gathered_bytes: usize,
@@ -104,6 +107,7 @@ impl<W: Write + Send> Encoder<W> {
             threads: options.threads.max(1),
             columns: Vec::new(),
             spares: Spares::default(),
+            run_rows: None,
             gathered: Vec::new(),
             gathered_rows: 0,
             gathered_bytes: 0,
@@ -122,13 +126,18 @@ impl<W: Write + Send> Encoder<W> {
         }
         let mut start = 0;
         while start < batch.num_rows() {
-            let count = (ENCODE_ROWS - self.gathered_rows).min(batch.num_rows() - start);
+            let run_rows = self.run_rows.unwrap_or(FIRST_ROWS);
+            let count = (run_rows - self.gathered_rows).min(batch.num_rows() - start);
             let rows = batch.slice(start, count);
             self.gathered_bytes = self.gathered_bytes.saturating_add(bytes_of(&rows)?);
             self.gathered_rows += count;
             self.gathered.push(rows);
             start += count;
-            if self.gathered_rows >= ENCODE_ROWS || self.gathered_bytes > GATHERED_BYTES {
+            if self.run_rows.is_none() && self.gathered_rows >= FIRST_ROWS {
+                self.run_rows = Some(run_rows_of(&self.gathered)?);
+            }
+            let is_run = self.run_rows.is_some_and(|run_rows| self.gathered_rows >= run_rows);
+            if is_run || self.gathered_bytes > GATHERED_BYTES {
                 self.encode()?;
             }
         }
@@ -138,6 +147,7 @@ impl<W: Write + Send> Encoder<W> {
     /// Ends the open row group; one without rows leaves nothing behind.
     pub fn end_row_group(&mut self) -> Result<()> {
         self.encode()?;
+        self.run_rows = None;
         if self.group_rows == 0 {
             return Ok(());
         }
@@ -223,7 +233,8 @@ impl<W: Write + Send> Encoder<W> {
             };
             Ok(Mutex::new(match flat {
                 Some(of) => {
-                    Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression, FLAT_PAGE_ROWS)?))
+                    let page_rows = self.run_rows.unwrap_or(RUN_ROWS);
+                    Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression, page_rows)?))
                 }
                 None => Leaf::Other(Box::new(writer)),
             }))
@@ -239,6 +250,26 @@ fn bytes_of(rows: &RecordBatch) -> Result<usize> {
         _ => column.to_data().get_slice_memory_size(),
     });
     Ok(sizes.sum::<std::result::Result<usize, _>>()?)
+}
+
+/// Rows of a run, where these are a row group's first ones. It depends on the rows, and not on the batches that they came in.
+fn run_rows_of(first: &[RecordBatch]) -> Result<usize> {
+    let rows: usize = first.iter().map(RecordBatch::num_rows).sum();
+    let mut bytes = 0usize;
+    for at in 0..first.first().map_or(0, RecordBatch::num_columns) {
+        let column = first.iter().filter_map(|batch| batch.columns().get(at));
+        let mut columns: Vec<&dyn Array> = column.map(AsRef::as_ref).collect();
+        // One array would be answered as it is, a slice of lists with the values of all lists; two are put together.
+        let none = columns.first().map(|column| column.slice(0, 0));
+        columns.extend(none.as_deref());
+        bytes = bytes.saturating_add(match columns.first().map(|column| column.data_type()) {
+            Some(DataType::Dictionary(..)) => rows * size_of::<i32>(),
+            // Whether a column without nulls has a bitmap depends on what it was made of.
+            _ => concat(&columns)?.to_data().into_builder().nulls(None).build()?.get_slice_memory_size()?,
+        });
+    }
+    let fitting = RUN_BYTES.saturating_mul(rows) / bytes.max(1);
+    Ok(fitting.checked_ilog2().map_or(0, |log| 1 << log).clamp(FIRST_ROWS, RUN_ROWS))
 }
 
 /// Does `work` on up to `threads` threads, this one among them; the results come in the order of the work.
@@ -306,4 +337,42 @@ fn encode_column(
     builder
         .set_column_dictionary_enabled(column.path().clone(), false)
         .set_column_encoding(column.path().clone(), Encoding::DELTA_BINARY_PACKED)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{DictionaryArray, Int32Array, StringArray};
+
+    use super::*;
+
+    fn texts(bytes: usize) -> ArrayRef {
+        Arc::new(StringArray::from_iter_values((0..FIRST_ROWS).map(|_| "x".repeat(bytes))))
+    }
+
+    fn run_rows(columns: Vec<ArrayRef>) -> usize {
+        let named = columns.into_iter().enumerate().map(|(at, column)| (at.to_string(), column));
+        let batch = RecordBatch::try_from_iter(named).unwrap();
+        let whole = run_rows_of(std::slice::from_ref(&batch)).unwrap();
+        let pieces = [batch.slice(0, 7), batch.slice(7, 500), batch.slice(507, FIRST_ROWS - 507)];
+        assert_eq!(run_rows_of(&pieces).unwrap(), whole, "whatever the batches");
+        whole
+    }
+
+    #[test]
+    fn runs_of_wide_rows_are_shorter() {
+        assert_eq!(run_rows(vec![texts(10)]), RUN_ROWS);
+        assert_eq!(run_rows(vec![texts(1_000)]), 32_768);
+        assert_eq!(run_rows(vec![texts(2_000), texts(2_500)]), 4_096);
+        assert_eq!(run_rows(vec![texts(100_000)]), FIRST_ROWS);
+    }
+
+    #[test]
+    fn what_a_dictionary_holds_does_not_make_rows_wide() {
+        let codes = Int32Array::from_iter_values((0..FIRST_ROWS).map(|row| i32::try_from(row % 3).unwrap()));
+        let wide = DictionaryArray::new(codes, Arc::new(StringArray::from(vec!["x".repeat(100_000); 3])));
+        assert_eq!(run_rows(vec![Arc::new(wide)]), RUN_ROWS);
+    }
 }

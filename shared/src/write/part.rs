@@ -60,8 +60,8 @@ enum Command {
 /// Writes one Parquet file to a deferred upload. Encoding runs on a blocking thread, uploading as a task; a part without
 /// rows is a valid file that tells its schema.
 ///
-/// The bytes depend on the rows, the row groups and the options alone (threads apart), unless rows are so wide that
-/// 131,072 of them exceed 128 MiB: then on the batches too.
+/// The bytes depend on the rows, the row groups and the options alone (threads apart), unless rows become so much wider
+/// behind the first 1,024 of a row group that what is gathered of them exceeds 128 MiB: then on the batches too.
 #[derive(Debug)]
 pub struct PartWriter {
     commands: Option<mpsc::Sender<Command>>,

@@ -112,6 +112,18 @@ async fn the_bytes_of_a_part_do_not_depend_on_threads_or_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nor_do_those_of_wide_rows() {
+    let text = (0..30_000).map(|row| format!("{row:>1500}"));
+    let rows =
+        RecordBatch::try_from_iter([("text", Arc::new(StringArray::from_iter_values(text)) as ArrayRef)]).unwrap();
+    let (wanted, _) = part(&rows, &[16_384], 30_000, 1).await;
+    for sizes in [vec![30_000], vec![1_025], vec![1, 777, 10_000]] {
+        let (found, _) = part(&rows, &sizes, 30_000, 2).await;
+        assert!(found == wanted, "batches of {sizes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_part_written_in_turns_has_the_bytes_of_one_written_at_once() {
     let rows = rows(80_000, true);
     let (wanted, stats) = part(&rows, &[32_768], 30_000, 1).await;
