@@ -24,6 +24,10 @@ use crate::{Error, Result};
 /// A dictionary that claims to become larger is not looked at by itself.
 const MAX_DICTIONARY_BYTES: u32 = 8 << 20;
 
+/// A row group is read in pieces of about this size: several at once, and below what the heap gives back to the system, which
+/// would clear it for the next row group.
+const READ_BYTES: u64 = 5 << 19;
+
 /// One row group, its bytes in memory and its pages found.
 #[derive(Debug)]
 pub struct HeldRowGroup {
@@ -78,7 +82,7 @@ impl HeldRowGroup {
             bytes: *start..start.saturating_add(*length),
             row: 0,
         });
-        let plan = blocks::plan(pieces.collect(), u64::MAX);
+        let plan = blocks::plan(pieces.collect(), 2 * READ_BYTES);
         let reads = plan.blocks.iter().cloned().map(|block| blocks::read(source, block));
         let reads: Vec<Bytes> = stream::iter(reads).buffered(options.concurrent_reads.max(1)).try_collect().await?;
         let mut chunks = Vec::with_capacity(ranges.len());
