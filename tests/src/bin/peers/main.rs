@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -137,9 +136,6 @@ fn measure_case(case: Case, file: &Path, jobs: &[Job], work: &Path, args: &Args)
     Ok(CaseReport { case: case.name().to_owned(), source_rows: args.rows, source_bytes, entries, failed })
 }
 
-/// What the run before left to do (memory that the kernel clears or gives back to its host) is not the next one's cost.
-const SETTLES_IN: Duration = Duration::from_secs(2);
-
 /// One run. What it wrote is read whole once; later runs must have written as many rows in as many bytes.
 fn once(job: &Job, task: Task, file: &Path, work: &Path, before: Option<&Content>) -> Result<(Cost, Content)> {
     let output = work.join("output");
@@ -148,7 +144,6 @@ fn once(job: &Job, task: Task, file: &Path, work: &Path, before: Option<&Content
     }
     fs::create_dir_all(&output)?;
     let command = job.command(task, file, &output).context("nobody wrote this task for it")?;
-    std::thread::sleep(SETTLES_IN);
     let cost = measure::measure(&command, &work.join(format!("{}.log", job.name)))?;
     let written = job.written(&output);
     let content = match before {
