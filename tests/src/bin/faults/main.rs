@@ -30,7 +30,7 @@ struct Arguments {
     /// Seeds of the simulation.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
-    /// Embedded runs to kill, three times each.
+    /// Embedded runs to kill, up to three times each: as many as it takes to strike three times this often.
     #[arg(long, default_value_t = 10)]
     rounds: u32,
 }
