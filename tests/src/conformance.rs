@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -27,6 +28,7 @@ pub async fn conformance(storage: &dyn Storage) {
         put_if_matches_swaps_only_what_was_read(storage, &at("swap")).await;
         deletes_are_conditional_and_repeatable(storage, &at("delete")).await;
         a_pinned_read_sees_its_version_or_none(storage, &at("pinned")).await;
+        reads_in_turn_see_one_version_or_none(storage, &at("in-turn")).await;
         one_of_many_writers_wins(storage, &at("winner")).await;
         no_increment_is_lost(storage, &at("counter")).await;
         plain_writes_and_swaps_do_not_mix_up(storage, &at("mixed")).await;
@@ -138,6 +140,46 @@ pub async fn a_pinned_read_sees_its_version_or_none(storage: &dyn Storage, at: &
     let never = ObjectVersion { version_id: None, etag: "none".to_owned(), last_modified_ms: 0 };
     let missing = storage.get_range(&format!("{at}/never"), &never, 0..1).await;
     assert!(matches!(missing, Err(StorageError::NotFound { .. })), "{missing:?}");
+}
+
+/// Each read of a turn is told by the one before it; all are of the version asked for.
+pub async fn reads_in_turn_see_one_version_or_none(storage: &dyn Storage, at: &str) {
+    storage.put(at, Bytes::from_static(b"3.........")).await.unwrap();
+    let version = storage.head(at).await.unwrap().unwrap().version;
+    // Where each byte that is no dot tells the place of the next one.
+    let follow = |beyond: u64| {
+        let (seen, mut is_first) = (Arc::new(Mutex::new(Vec::new())), true);
+        let told = seen.clone();
+        let next = move |read: Bytes| {
+            if std::mem::take(&mut is_first) {
+                return Some(0..1);
+            }
+            seen.lock().unwrap().extend_from_slice(&read);
+            let place = u64::from(read[0].checked_sub(b'0')?);
+            Some(place..place + if place == 9 { beyond } else { 1 })
+        };
+        (told, Box::new(next))
+    };
+    let (told, next) = follow(1);
+    storage.get_in_turn(at, &version, next).await.unwrap();
+    assert_eq!(&told.lock().unwrap()[..], b"3.");
+    storage.put(at, Bytes::from_static(b"3..7...9.!")).await.unwrap();
+    let (told, next) = follow(1);
+    let changed = storage.get_in_turn(at, &version, next).await;
+    let now = storage.head(at).await.unwrap().unwrap().version;
+    if version.version_id.is_some() {
+        changed.unwrap();
+        assert_eq!(&told.lock().unwrap()[..], b"3.", "a bucket that keeps versions still has the one asked for");
+    } else {
+        assert!(matches!(changed, Err(StorageError::Changed { .. })), "{changed:?}");
+    }
+    let (told, next) = follow(1);
+    storage.get_in_turn(at, &now, next).await.unwrap();
+    assert_eq!(&told.lock().unwrap()[..], b"379!");
+    let beyond = storage.get_in_turn(at, &now, follow(2).1).await;
+    assert!(matches!(beyond, Err(StorageError::Failed { .. })), "{beyond:?}");
+    let missing = storage.get_in_turn(&format!("{at}/never"), &now, follow(1).1).await;
+    assert!(matches!(missing, Err(StorageError::NotFound { .. } | StorageError::Changed { .. })), "{missing:?}");
 }
 
 /// Of many conditional puts at once exactly one writes, and its bytes are the object.

@@ -227,10 +227,13 @@ impl<'a> Work<'a> {
                 };
                 let room = usize::try_from(window.end - row).unwrap_or(usize::MAX);
                 let here = batch.num_rows().min(room);
-                if here < batch.num_rows() {
+                let batch = if here < batch.num_rows() {
                     pending = Some(batch.slice(here, batch.num_rows() - here));
-                }
-                self.batch(&batch.slice(0, here), row).await?;
+                    batch.slice(0, here)
+                } else {
+                    batch
+                };
+                self.batch(&batch, row).await?;
                 row += here as u64;
             }
             self.end_row_group().await?;

@@ -20,8 +20,6 @@ pub(crate) struct OneFile {
     reads: Mutex<Vec<Range<u64>>>,
     /// The read from which on another version lies there.
     pub changes_at_read: Option<usize>,
-    /// What [`Storage::reads_through`] answers.
-    pub reads_through: u64,
 }
 
 impl fmt::Debug for OneFile {
@@ -32,7 +30,7 @@ impl fmt::Debug for OneFile {
 
 impl OneFile {
     pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), reads: Mutex::default(), changes_at_read: None, reads_through: 1 << 10 }
+        Self { bytes: bytes.into(), reads: Mutex::default(), changes_at_read: None }
     }
 
     /// The file as a source.
@@ -58,10 +56,6 @@ fn refused<T>(operation: &'static str) -> StorageResult<T> {
 impl Storage for OneFile {
     fn uri(&self, key: &str) -> String {
         format!("test://bucket/{key}")
-    }
-
-    fn reads_through(&self) -> u64 {
-        self.reads_through
     }
 
     async fn get_range(&self, key: &str, _: &ObjectVersion, range: Range<u64>) -> StorageResult<Bytes> {

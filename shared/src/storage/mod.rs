@@ -172,6 +172,18 @@ pub enum StorageError {
 /// The result of a storage operation.
 pub type StorageResult<T> = std::result::Result<T, StorageError>;
 
+/// Refuses what a read answered if it is not as long as what was asked for.
+pub(crate) fn expect_length(uri: String, bytes: &Bytes, wanted: u64) -> StorageResult<()> {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length == wanted) {
+        return Ok(());
+    }
+    let problem = format!("{} bytes came where {wanted} were asked for", bytes.len());
+    Err(StorageError::Failed { operation: "get_range", uri, problem })
+}
+
+/// Given what was read last, nothing at first, tells what to read next; `None` where that was all.
+pub type NextRange = Box<dyn FnMut(Bytes) -> Option<Range<u64>> + Send>;
+
 /// One bucket or one folder. Every method may be called from many tasks at once.
 ///
 /// Writes are atomic and durable once they return: a reader sees the old object or the new one, whole.
@@ -183,11 +195,6 @@ pub trait Storage: Debug + Send + Sync {
     /// How many parts of one upload are worth having on their way at once.
     fn concurrent_parts(&self) -> usize {
         4
-    }
-
-    /// How many bytes between two reads are rather read than skipped by a second request.
-    fn reads_through(&self) -> u64 {
-        1 << 10
     }
 
     /// How many bytes are worth having here before they are needed.
@@ -205,6 +212,18 @@ pub trait Storage: Debug + Send + Sync {
     /// Reads `range` of exactly this version. [`StorageError::Changed`] where another lies there,
     /// [`StorageError::NotFound`] where none does, [`StorageError::Failed`] where the object ends before the range does.
     async fn get_range(&self, key: &str, version: &ObjectVersion, range: Range<u64>) -> StorageResult<Bytes>;
+
+    /// Reads ranges of exactly this version one after another, as `next` tells them; errors are those of
+    /// [`get_range`](Self::get_range). What was told before an error may be of another version.
+    async fn get_in_turn(&self, key: &str, version: &ObjectVersion, mut next: NextRange) -> StorageResult<()> {
+        let mut bytes = Bytes::new();
+        while let Some(range) = next(bytes) {
+            let wanted = range.end.saturating_sub(range.start);
+            bytes = self.get_range(key, version, range).await?;
+            expect_length(self.uri(key), &bytes, wanted)?;
+        }
+        Ok(())
+    }
 
     /// Lists keys that start with `prefix`, from the page token `next` on; at most 1,000 a page.
     async fn list(&self, prefix: &str, next: Option<&str>) -> StorageResult<Page>;

@@ -19,6 +19,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnDescPtr;
 
 use super::flat::{Buffers, FlatChunk, FlatColumn};
 use super::{EncodedChunk, PartOptions, copy};
@@ -128,7 +129,8 @@ impl<W: Write + Send> Encoder<W> {
         while start < batch.num_rows() {
             let run_rows = self.run_rows.unwrap_or(FIRST_ROWS);
             let count = (run_rows - self.gathered_rows).min(batch.num_rows() - start);
-            let rows = batch.slice(start, count);
+            // A slice is new arrays, of many small allocations each.
+            let rows = if count == batch.num_rows() { batch.clone() } else { batch.slice(start, count) };
             self.gathered_bytes = self.gathered_bytes.saturating_add(bytes_of(&rows)?);
             self.gathered_rows += count;
             self.gathered.push(rows);
@@ -223,24 +225,35 @@ impl<W: Write + Send> Encoder<W> {
 
     /// Writers for the leaf columns of a row group. A field of a flat type is one leaf.
     fn begin_columns(&self) -> Result<Vec<Mutex<Leaf>>> {
-        let writers = self.factory.create_column_writers(self.row_groups.len())?;
-        let flat_types = |name: &str| self.schema.field_with_name(name).ok().map(|field| field.data_type());
-        let leaves = writers.into_iter().zip(self.file.schema_descr().columns());
-        let leaves = leaves.map(|(writer, column)| {
-            let flat = match column.path().parts() {
-                [name] => flat_types(name).filter(|of| FlatColumn::fits(of, column, self.compression)),
-                _ => None,
-            };
-            Ok(Mutex::new(match flat {
+        let columns = self.file.schema_descr().columns();
+        let flat_type = |column: &ColumnDescPtr| {
+            let [name] = column.path().parts() else { return None };
+            let of = self.schema.field_with_name(name).ok()?.data_type();
+            FlatColumn::fits(of, column, self.compression).then_some(of)
+        };
+        let flat_types: Vec<Option<&DataType>> = columns.iter().map(flat_type).collect();
+        // The factory makes writers for all columns at once, each with megabytes of buffers: only where one is needed.
+        let mut others = match flat_types.iter().all(Option::is_some) {
+            true => Vec::new(),
+            false => self.factory.create_column_writers(self.row_groups.len())?,
+        }
+        .into_iter();
+        let leaves = columns.iter().zip(flat_types).map(|(column, flat_type)| {
+            let other = others.next();
+            Ok(Mutex::new(match flat_type {
                 Some(of) => {
                     let page_rows = self.run_rows.unwrap_or(RUN_ROWS);
                     Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression, page_rows)?))
                 }
-                None => Leaf::Other(Box::new(writer)),
+                None => Leaf::Other(Box::new(other.ok_or_else(without_writer)?)),
             }))
         });
         leaves.collect()
     }
+}
+
+fn without_writer() -> ParquetError {
+    ParquetError::General("a column without a writer".to_owned())
 }
 
 /// Bytes that the rows themselves take, not the buffers that they are slices of, nor the dictionaries of their codes.

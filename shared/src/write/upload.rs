@@ -40,6 +40,8 @@ pub struct DeferredUpload {
     key: String,
     upload_id: String,
     attempt: String,
+    /// A piece shorter than a part, as it came: the last part, where nothing follows it.
+    lone: Bytes,
     filling: BytesMut,
     begun: u32,
     running: JoinSet<StorageResult<UploadedPart>>,
@@ -68,6 +70,7 @@ impl DeferredUpload {
             key,
             upload_id,
             attempt: attempt.into(),
+            lone: Bytes::new(),
             filling: BytesMut::new(),
             begun: 0,
             running: JoinSet::new(),
@@ -92,14 +95,25 @@ impl DeferredUpload {
         self.options.part_bytes
     }
 
-    /// Takes the next bytes; those of one part are passed on as they are. Waits only where as many parts as allowed are in flight.
+    /// Takes the next bytes. Those of one part, or of a last one, are passed on as they are; others are copied together. Waits
+    /// only where as many parts as allowed are in flight.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.digest.update(&bytes);
         self.size = self.size.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        if self.filling.is_empty() && bytes.len() == self.options.part_bytes {
-            return self.send(bytes).await;
+        let before = std::mem::take(&mut self.lone);
+        self.fill(before).await?;
+        match bytes.len() {
+            length if length == self.options.part_bytes && self.filling.is_empty() => self.send(bytes).await,
+            length if length < self.options.part_bytes && self.filling.is_empty() => {
+                self.lone = bytes;
+                Ok(())
+            }
+            _ => self.fill(bytes).await,
         }
-        let mut rest = bytes;
+    }
+
+    /// Copies bytes behind those of the open part.
+    async fn fill(&mut self, mut rest: Bytes) -> Result<()> {
         while !rest.is_empty() {
             let room = self.options.part_bytes.saturating_sub(self.filling.len());
             let next = rest.split_to(room.min(rest.len()));
@@ -144,9 +158,12 @@ impl DeferredUpload {
     }
 
     async fn finish_parts(&mut self) -> Result<()> {
-        if !self.filling.is_empty() || self.begun == 0 {
-            let part = std::mem::take(&mut self.filling).freeze();
-            self.send(part).await?;
+        let last = match self.lone.is_empty() {
+            true => std::mem::take(&mut self.filling).freeze(),
+            false => std::mem::take(&mut self.lone),
+        };
+        if !last.is_empty() || self.begun == 0 {
+            self.send(last).await?;
         }
         while let Some(done) = self.running.join_next().await {
             self.take(done)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -22,7 +23,7 @@ const CONCURRENT_COLUMNS: usize = 48;
 const FIRST_HEADER_BYTES: u64 = 1 << 10;
 /// Read for a header, at least; more where the last one was longer.
 const HEADER_BYTES: u64 = 128;
-/// Read at a time, where skipping pages would save less than the requests cost.
+/// Read at a time of a chunk that is read whole.
 const RUN_BYTES: u64 = 1 << 20;
 /// Of the bytes walked over, one in so many may be read for the sake of fewer requests.
 const RUN_SHARE: u64 = 100;
@@ -43,7 +44,7 @@ pub async fn find_pages(source: &SourceFile, footer: &Footer, slices: &[Slice]) 
     let walks = chunks.into_iter().map(|(index, column, chunk)| {
         async move {
             let rows = footer.row_groups.get(index).copied().unwrap_or(0);
-            let pages = Walk::new(source, index, chunk, rows, whole_below).run().await?;
+            let pages = walk(source, index, chunk, rows, whole_below).await?;
             Ok::<_, Error>((index, column, pages))
         }
         .boxed()
@@ -114,106 +115,140 @@ fn cut_chunks<'a>(footer: &'a Footer, slices: &[Slice]) -> Vec<(usize, usize, &'
         .collect()
 }
 
-/// The walk over one column chunk.
-struct Walk<'a> {
-    source: &'a SourceFile,
+/// The data pages of a chunk; `None` where their rows cannot be told.
+async fn walk(
+    source: &SourceFile,
     group: usize,
-    chunk: &'a ColumnChunkMetaData,
+    chunk: &ColumnChunkMetaData,
     rows: u64,
+    whole_below: u64,
+) -> Result<Option<ColumnPages>> {
+    let Some((start, length)) = chunk_range(chunk) else { return Ok(None) };
+    let bytes = start..start.saturating_add(length);
+    let flat = chunk.column_descr().max_rep_level() == 0;
+    let walk = Arc::new(Mutex::new(Walk::new(bytes.clone(), rows, flat, length < whole_below)));
+    let walking = Arc::clone(&walk);
+    let next = move |read| walking.lock().unwrap_or_else(PoisonError::into_inner).next(read);
+    source.read_in_turn(&bytes, Box::new(next)).await?;
+    let found = walk.lock().unwrap_or_else(PoisonError::into_inner).found.take();
+    found.unwrap_or(Ok(None)).map_err(|problem| damaged(source, group, chunk, &problem))
+}
+
+/// The walk over one column chunk: which bytes to read, and what they tell.
+struct Walk {
+    /// Of the chunk.
+    start: u64,
+    end: u64,
+    /// Where the next page header starts.
+    at: u64,
+    /// Rows that the footer claims.
+    rows: u64,
+    /// Whether each row has one value.
+    flat: bool,
     /// Whether the chunk is so small that it is read whole.
     whole: bool,
     /// The bytes read last and where they start.
     ahead: (u64, Bytes),
-    /// Bytes of the last header.
-    header_bytes: u64,
+    /// Bytes to read for the next header.
+    wanted: u64,
+    pages: ColumnPages,
+    rows_found: u64,
+    plain_from: Option<u32>,
+    /// What it ended with: the pages, or what is wrong with them.
+    found: Option<Result<Option<ColumnPages>, String>>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(source: &'a SourceFile, group: usize, chunk: &'a ColumnChunkMetaData, rows: u64, whole_below: u64) -> Self {
-        let whole = chunk_range(chunk).is_some_and(|(_, length)| length < whole_below);
-        let header_bytes = FIRST_HEADER_BYTES / 2;
-        Self { source, group, chunk, rows, whole, ahead: (0, Bytes::new()), header_bytes }
+impl Walk {
+    fn new(bytes: Range<u64>, rows: u64, flat: bool, whole: bool) -> Self {
+        Self {
+            start: bytes.start,
+            end: bytes.end,
+            at: bytes.start,
+            rows,
+            flat,
+            whole,
+            ahead: (bytes.start, Bytes::new()),
+            wanted: if whole { RUN_BYTES } else { FIRST_HEADER_BYTES },
+            pages: ColumnPages::default(),
+            rows_found: 0,
+            plain_from: Some(0),
+            found: None,
+        }
     }
 
-    /// The data pages, or `None` where their rows cannot be told.
-    async fn run(&mut self) -> Result<Option<ColumnPages>> {
-        let Some((start, length)) = chunk_range(self.chunk) else { return Ok(None) };
-        let end = start.saturating_add(length);
-        let flat = self.chunk.column_descr().max_rep_level() == 0;
-        let mut pages = ColumnPages::default();
-        let (mut at, mut rows, mut last_size) = (start, 0u64, 0u64);
-        let mut plain_from = Some(0);
-        while at < end {
-            let header = self.header(at..end, last_size).await?;
-            self.header_bytes = u64::from(header.header_bytes);
-            let size = u64::from(header.header_bytes) + u64::from(header.compressed_bytes);
-            if size > end - at {
-                return Err(self.damaged(format!("the page at byte {at} reaches beyond its column")));
-            }
-            match header.kind {
-                PageKind::Data { values, rows: told, in_dictionary } => {
-                    let Some(page_rows) = told.or(flat.then_some(values)) else { return Ok(None) };
-                    let Ok(size) = u32::try_from(size) else { return Ok(None) };
-                    if pages.sizes.is_empty() {
-                        pages.offset = at;
-                    }
-                    pages.push(size, page_rows);
-                    if in_dictionary {
-                        plain_from = u32::try_from(pages.sizes.len()).ok();
-                    }
-                    rows = rows.saturating_add(page_rows);
-                    last_size = u64::from(size);
-                }
-                // Before the data pages lies the dictionary, and nothing else that the decoder could read.
-                PageKind::Dictionary { .. } if at == start => {}
-                PageKind::Dictionary { .. } | PageKind::Other => return Ok(None),
-            }
-            if pages.sizes.len() > MAX_PAGES {
-                return Ok(None);
-            }
-            at += size;
-        }
-        if rows != self.rows {
-            return Err(self.damaged(format!("its pages hold {rows} rows, the footer claims {}", self.rows)));
-        }
-        pages.plain_from = plain_from.filter(|place| usize::try_from(*place).is_ok_and(|at| at < pages.sizes.len()));
-        Ok((!pages.sizes.is_empty()).then_some(pages))
-    }
-
-    /// The page header at the start of `range`, read ahead where pages as small as the last are not worth skipping.
-    async fn header(&mut self, range: Range<u64>, last_size: u64) -> Result<PageHeader> {
-        let small = last_size > 0 && last_size < self.source.storage.reads_through();
-        let mut wanted = match self.whole || small {
-            true => RUN_BYTES,
-            false => self.header_bytes.saturating_mul(2).max(HEADER_BYTES),
-        };
-        loop {
-            let here = range.start.checked_sub(self.ahead.0).and_then(|skip| usize::try_from(skip).ok());
+    /// Takes the bytes asked for before, and asks for the next; `None` at the walk's end.
+    fn next(&mut self, read: Bytes) -> Option<Range<u64>> {
+        self.ahead.1 = read;
+        while self.at < self.end {
+            let here = self.at.checked_sub(self.ahead.0).and_then(|skip| usize::try_from(skip).ok());
             let bytes = here.and_then(|skip| self.ahead.1.get(skip..)).unwrap_or_default();
-            match thrift::page_header(bytes) {
-                Ok(header) => return Ok(header),
+            let problem = match thrift::page_header(bytes) {
+                Ok(header) => match self.pass(&header) {
+                    Ok(true) => continue,
+                    Ok(false) => return self.ended(Ok(None)),
+                    Err(problem) => problem,
+                },
                 Err(Problem::Malformed(what)) => {
-                    return Err(self.damaged(format!("the page header at byte {} cannot be read: {what}", range.start)));
+                    format!("the page header at byte {} cannot be read: {what}", self.at)
                 }
-                Err(Problem::End) => {}
-            }
-            let had = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            let left = range.end - range.start;
-            if had >= left || had >= MAX_HEADER_BYTES {
-                return Err(self.damaged(format!("the page header at byte {} does not end", range.start)));
-            }
-            if had >= wanted {
-                wanted = wanted.saturating_mul(16);
-            }
-            let length = wanted.min(left);
-            let end = range.start + length;
-            self.ahead = (range.start, self.source.read(range.start..end).await?);
-            wanted = wanted.saturating_mul(16);
+                Err(Problem::End) => {
+                    let had = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                    let left = self.end - self.at;
+                    if had < left && had < MAX_HEADER_BYTES {
+                        if had >= self.wanted {
+                            self.wanted = self.wanted.saturating_mul(16);
+                        }
+                        self.ahead = (self.at, Bytes::new());
+                        return Some(self.at..self.at + self.wanted.min(left));
+                    }
+                    format!("the page header at byte {} does not end", self.at)
+                }
+            };
+            return self.ended(Err(problem));
         }
+        if self.rows_found != self.rows {
+            let problem = format!("its pages hold {} rows, the footer claims {}", self.rows_found, self.rows);
+            return self.ended(Err(problem));
+        }
+        let mut pages = std::mem::take(&mut self.pages);
+        let is_page = |place: &u32| usize::try_from(*place).is_ok_and(|at| at < pages.sizes.len());
+        pages.plain_from = self.plain_from.filter(is_page);
+        self.ended(Ok((!pages.sizes.is_empty()).then_some(pages)))
     }
 
-    fn damaged(&self, problem: String) -> Error {
-        damaged(self.source, self.group, self.chunk, &problem)
+    fn ended(&mut self, found: Result<Option<ColumnPages>, String>) -> Option<Range<u64>> {
+        self.found = Some(found);
+        None
+    }
+
+    /// Passes the page with this header; false where its rows cannot be told, or nothing like it can be read.
+    fn pass(&mut self, header: &PageHeader) -> Result<bool, String> {
+        let size = u64::from(header.header_bytes) + u64::from(header.compressed_bytes);
+        if size > self.end - self.at {
+            return Err(format!("the page at byte {} reaches beyond its column", self.at));
+        }
+        match header.kind {
+            PageKind::Data { values, rows: told, in_dictionary } => {
+                let Some(rows) = told.or(self.flat.then_some(values)) else { return Ok(false) };
+                let Ok(size) = u32::try_from(size) else { return Ok(false) };
+                if self.pages.sizes.is_empty() {
+                    self.pages.offset = self.at;
+                }
+                self.pages.push(size, rows);
+                if in_dictionary {
+                    self.plain_from = u32::try_from(self.pages.sizes.len()).ok();
+                }
+                self.rows_found = self.rows_found.saturating_add(rows);
+            }
+            // Before the data pages lies the dictionary, and nothing else that the decoder could read.
+            PageKind::Dictionary { .. } if self.at == self.start => {}
+            PageKind::Dictionary { .. } | PageKind::Other => return Ok(false),
+        }
+        self.at += size;
+        if !self.whole {
+            self.wanted = u64::from(header.header_bytes).saturating_mul(2).max(HEADER_BYTES);
+        }
+        Ok(self.pages.sizes.len() <= MAX_PAGES)
     }
 }
 

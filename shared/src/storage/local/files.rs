@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 
-use super::super::{DeleteOutcome, Object, ObjectMeta, PutOutcome, beyond_end, etag, too_large};
+use super::super::{DeleteOutcome, NextRange, Object, ObjectMeta, PutOutcome, beyond_end, etag, too_large};
 use super::folders::{Root, sync_parent};
 use super::{identity, keys};
 
@@ -18,8 +18,8 @@ use super::{identity, keys};
 const READ_ATTEMPTS: usize = 3;
 
 /// How a pinned read ended.
-pub(super) enum Pinned {
-    Read(Bytes),
+pub(super) enum Pinned<T> {
+    Read(T),
     Changed,
     Gone,
 }
@@ -64,23 +64,33 @@ pub(super) fn get(root: &Root, key: &str, max_bytes: u64) -> io::Result<Option<O
     Err(io::Error::other("another program is writing this file: try again when it is done"))
 }
 
-pub(super) fn get_range(root: &Root, key: &str, etag: &str, range: Range<u64>) -> io::Result<Pinned> {
+pub(super) fn get_range(root: &Root, key: &str, etag: &str, range: Range<u64>) -> io::Result<Pinned<Bytes>> {
+    pinned(root, key, etag, |opened| opened.read(range))
+}
+
+pub(super) fn get_in_turn(root: &Root, key: &str, etag: &str, mut next: NextRange) -> io::Result<Pinned<()>> {
+    pinned(root, key, etag, |opened| {
+        let mut bytes = Bytes::new();
+        while let Some(range) = next(bytes) {
+            bytes = opened.read(range)?;
+        }
+        Ok(())
+    })
+}
+
+/// What `read` reads of the version with this ETag.
+fn pinned<T>(root: &Root, key: &str, etag: &str, read: impl FnOnce(&Opened) -> io::Result<T>) -> io::Result<Pinned<T>> {
     let Some(opened) = open(&root.object(key)?, key)? else {
         return Ok(Pinned::Gone);
     };
     if opened.etag != etag {
         return Ok(Pinned::Changed);
     }
-    let size = opened.stat.len();
-    let length = match range.end.checked_sub(range.start) {
-        Some(length) if range.end <= size => usize::try_from(length).map_err(io::Error::other)?,
-        _ => return Err(io::Error::other(beyond_end(&range, size))),
-    };
-    let read = read_at(&opened.file, range.start, length);
+    let read = read(&opened);
     if !opened.is_unchanged()? {
         return Ok(Pinned::Changed);
     }
-    read.map(|bytes| Pinned::Read(Bytes::from(bytes)))
+    read.map(Pinned::Read)
 }
 
 pub(super) fn put(root: &Root, key: &str, bytes: &[u8]) -> io::Result<String> {
@@ -230,6 +240,15 @@ fn read_at(file: &File, start: u64, length: usize) -> io::Result<Vec<u8>> {
 }
 
 impl Opened {
+    fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let size = self.stat.len();
+        let length = match range.end.checked_sub(range.start) {
+            Some(length) if range.end <= size => usize::try_from(length).map_err(io::Error::other)?,
+            _ => return Err(io::Error::other(beyond_end(&range, size))),
+        };
+        read_at(&self.file, range.start, length).map(Bytes::from)
+    }
+
     /// False where another program wrote the file in place since it was opened.
     fn is_unchanged(&self) -> io::Result<bool> {
         Ok(identity::stat_etag(&self.file.metadata()?) == identity::stat_etag(&self.stat))

@@ -39,8 +39,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    AbortOutcome, CompleteOutcome, DeleteOutcome, Object, ObjectMeta, ObjectVersion, Page, PutIf, PutOutcome, Storage,
-    StorageError, StorageResult, Stores, UploadedPart,
+    AbortOutcome, CompleteOutcome, DeleteOutcome, NextRange, Object, ObjectMeta, ObjectVersion, Page, PutIf,
+    PutOutcome, Storage, StorageError, StorageResult, Stores, UploadedPart,
 };
 use folders::Root;
 pub use garbage::Collected;
@@ -79,6 +79,14 @@ impl LocalStorage {
         result.map_err(|error| self.error(operation, key, &error))
     }
 
+    fn pinned<T>(&self, key: &str, read: files::Pinned<T>) -> StorageResult<T> {
+        match read {
+            files::Pinned::Read(read) => Ok(read),
+            files::Pinned::Changed => Err(StorageError::Changed { uri: self.uri(key) }),
+            files::Pinned::Gone => Err(StorageError::NotFound { uri: self.uri(key) }),
+        }
+    }
+
     fn error(&self, operation: &'static str, key: &str, error: &io::Error) -> StorageError {
         let (uri, problem) = (self.uri(key), error.to_string());
         match keys::refusal(error) {
@@ -93,11 +101,6 @@ impl Storage for LocalStorage {
     /// One: a part that comes before its turn is written aside, and later once more.
     fn concurrent_parts(&self) -> usize {
         1
-    }
-
-    /// A call costs as much as reading that much of what the system has ready.
-    fn reads_through(&self) -> u64 {
-        64 << 10
     }
 
     /// What is on a disk comes at once: two windows of a row group's columns.
@@ -122,11 +125,14 @@ impl Storage for LocalStorage {
 
     async fn get_range(&self, key: &str, version: &ObjectVersion, range: Range<u64>) -> StorageResult<Bytes> {
         let (owned, etag) = (key.to_owned(), version.etag.clone());
-        match self.run("get_range", key, move |root| files::get_range(root, &owned, &etag, range)).await? {
-            files::Pinned::Read(bytes) => Ok(bytes),
-            files::Pinned::Changed => Err(StorageError::Changed { uri: self.uri(key) }),
-            files::Pinned::Gone => Err(StorageError::NotFound { uri: self.uri(key) }),
-        }
+        self.pinned(key, self.run("get_range", key, move |root| files::get_range(root, &owned, &etag, range)).await?)
+    }
+
+    /// In one call: handing each read over to another thread would take longer than the read.
+    async fn get_in_turn(&self, key: &str, version: &ObjectVersion, next: NextRange) -> StorageResult<()> {
+        let (owned, etag) = (key.to_owned(), version.etag.clone());
+        let read = move |root: &Root| files::get_in_turn(root, &owned, &etag, next);
+        self.pinned(key, self.run("get_in_turn", key, read).await?)
     }
 
     async fn list(&self, prefix: &str, next: Option<&str>) -> StorageResult<Page> {

@@ -72,6 +72,11 @@ impl Entries {
         next
     }
 
+    /// The fixed-width value of a code.
+    pub fn bits(&self, code: u32) -> u64 {
+        self.bits.get(usize::try_from(code).unwrap_or(usize::MAX)).copied().unwrap_or_default()
+    }
+
     /// The code of a fixed-width value, where it was remembered.
     pub fn remembered(&self, bits: u64) -> Option<u32> {
         self.bits_places.get(&bits).copied()
@@ -104,10 +109,10 @@ impl Entries {
 
     /// The value of a code.
     pub fn value(&self, code: u32) -> Value<'_> {
-        let code = usize::try_from(code).unwrap_or(usize::MAX);
         if !matches!(self.kind, Kind::Bytes { .. }) {
-            return Value::Bits(self.bits.get(code).copied().unwrap_or_default());
+            return Value::Bits(self.bits(code));
         }
+        let code = usize::try_from(code).unwrap_or(usize::MAX);
         let start = code.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         let end = self.ends.get(code).copied().unwrap_or(start);
         // Each has four bytes of length before it.

@@ -1,5 +1,5 @@
-//! Values met before and their codes: one slot each for as many groups of values, in the caches of a core. Behind it
-//! stands the table of [`Entries`], which need not know what a slot still holds.
+//! Codes of values met before: one slot each for as many groups of values, in the caches of a core. Behind it stands the
+//! table of [`Entries`], which need not know what a slot still holds.
 
 use super::entries::Entries;
 
@@ -17,9 +17,8 @@ const ASKED: usize = 1_000;
 /// Codes of values.
 #[derive(Debug)]
 pub(super) struct Recent {
-    /// A value and what is held of it ([`Held`]), 0 where no value was met yet. No slots before the first value, for most
-    /// columns come with codes.
-    slots: Vec<[u64; 2]>,
+    /// What is held of the value met last ([`Held`]), 0 where none was met yet. No slots before the first value.
+    slots: Vec<u32>,
     place: Place,
 }
 
@@ -69,49 +68,47 @@ impl Recent {
     /// The code of a value. A new one gets the next of `entries`.
     pub fn code(&mut self, bits: u64, entries: &mut Entries) -> u32 {
         if self.slots.is_empty() {
-            self.slots = vec![[0; 2]; 1 << self.place.bits()];
+            self.slots = vec![0; 1 << self.place.bits()];
         }
-        let Some([here, slot]) = self.slots.get_mut(self.place.of(bits)) else {
+        let Some(slot) = self.slots.get_mut(self.place.of(bits)) else {
             return entries.remembered(bits).unwrap_or_else(|| entries.add_bits(bits));
         };
-        if let Some(Held { code, is_remembered }) = Held::of(*slot) {
-            if *here == bits {
-                return code;
-            }
-            if !is_remembered {
-                entries.remember(*here, code);
-            }
-        } else {
+        let Some(Held { code, is_remembered }) = Held::of(*slot) else {
             // No value of this slot was met before.
             let code = entries.add_bits(bits);
-            (*here, *slot) = (bits, Held { code, is_remembered: false }.packed());
+            *slot = Held { code, is_remembered: false }.packed();
             return code;
+        };
+        let here = entries.bits(code);
+        if here == bits {
+            return code;
+        }
+        if !is_remembered {
+            entries.remember(here, code);
         }
         let known = entries.remembered(bits);
         let code = known.unwrap_or_else(|| entries.add_bits(bits));
-        (*here, *slot) = (bits, Held { code, is_remembered: known.is_some() }.packed());
+        *slot = Held { code, is_remembered: known.is_some() }.packed();
         code
     }
 }
 
-/// What a slot holds beside the value.
+/// What a slot holds.
 struct Held {
+    /// Far below 2^31: a dictionary ends with the page that makes it larger than a mebibyte.
     code: u32,
-    /// Whether the entries know it too.
+    /// Whether the entries know the value too.
     is_remembered: bool,
 }
 
 impl Held {
-    const USED: u64 = 1 << 32;
-    const REMEMBERED: u64 = 1 << 33;
-
-    #[allow(clippy::cast_possible_truncation, reason = "the lower half is the code")]
-    fn of(packed: u64) -> Option<Self> {
-        (packed != 0).then_some(Self { code: packed as u32, is_remembered: packed & Self::REMEMBERED != 0 })
+    fn of(packed: u32) -> Option<Self> {
+        let code = (packed >> 1).checked_sub(1)?;
+        Some(Self { code, is_remembered: packed & 1 == 1 })
     }
 
-    fn packed(self) -> u64 {
-        u64::from(self.code) | Self::USED | if self.is_remembered { Self::REMEMBERED } else { 0 }
+    fn packed(self) -> u32 {
+        (self.code + 1) << 1 | u32::from(self.is_remembered)
     }
 }
 

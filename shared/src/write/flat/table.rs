@@ -12,19 +12,22 @@ use super::used::Used;
 const UNKNOWN: u32 = u32::MAX;
 /// Keys looked up together.
 const RUN: usize = 64;
+/// How many values there is place for, where they are not more: keys cut to as many bits need not be compared with the places.
+const PLACES: [usize; 5] = [0x100, 0x400, 0x1000, 0x4000, 0x1_0000];
 
 /// A dictionary that values came with.
 #[derive(Debug)]
 pub(super) struct Table {
     values: ArrayRef,
     source: Source,
-    /// For each value its code in the output.
+    /// For each value its code in the output; unknown for places behind the last one.
     codes: Vec<u32>,
 }
 
 impl Table {
     pub fn new(values: &ArrayRef) -> Result<Self> {
-        Ok(Self { values: values.clone(), source: Source::new(values)?, codes: vec![UNKNOWN; values.len()] })
+        let places = PLACES.into_iter().find(|places| values.len() <= *places).unwrap_or(values.len());
+        Ok(Self { values: values.clone(), source: Source::new(values)?, codes: vec![UNKNOWN; places] })
     }
 
     /// Whether it is the table of these very values.
@@ -35,7 +38,7 @@ impl Table {
     /// The value of a code.
     pub fn value(&self, key: i32) -> Result<Value<'_>> {
         let place = place_of(key);
-        if place < self.codes.len() { Ok(self.source.value(place)) } else { Err(beyond()) }
+        if place < self.values.len() { Ok(self.source.value(place)) } else { Err(beyond()) }
     }
 
     /// Appends the output's codes of the rows that have a value, and marks them as used; `keys` come with their nulls, and
@@ -59,44 +62,64 @@ impl Table {
                 valid
             }
         };
-        let (known, source) = (&mut self.codes, &self.source);
         let mut is_beyond = false;
         codes.reserve(keys.len());
         for run in keys.chunks(RUN) {
             // Most runs show nothing new, which is asked once for all of it.
-            let (start, mut greatest) = (codes.len(), 0);
-            let mut look_up = |key: &i32| {
-                let code = known.get(place_of(*key)).copied().unwrap_or(UNKNOWN);
-                greatest = greatest.max(code);
-                code
+            let start = codes.len();
+            let greatest_key = run.iter().fold(0, |greatest, key| greatest.max(key.cast_unsigned()));
+            let greatest = match usize::try_from(greatest_key).is_ok_and(|key| key < self.values.len()) {
+                true => look_up(&self.codes, run, codes),
+                false => UNKNOWN,
             };
-            if all_used {
-                codes.extend(run.iter().map(look_up));
-            } else {
-                codes.extend(run.iter().map(|key| {
-                    let code = look_up(key);
-                    used.mark(code);
-                    code
-                }));
-            }
             if greatest == UNKNOWN {
                 codes.truncate(start);
                 codes.extend(run.iter().map(|key| {
                     let place = place_of(*key);
-                    let Some(code) = known.get_mut(place) else {
+                    let Some(code) = self.codes.get_mut(place).filter(|_| place < self.values.len()) else {
                         is_beyond = true;
                         return 0;
                     };
                     if *code == UNKNOWN {
-                        *code = find(source.value(place));
+                        *code = find(self.source.value(place));
                     }
                     *code
                 }));
+                used.mark_all(codes.get(start..).unwrap_or_default());
+            } else if !all_used {
                 used.mark_all(codes.get(start..).unwrap_or_default());
             }
         }
         if is_beyond { Err(beyond()) } else { Ok(()) }
     }
+}
+
+/// Appends what is known of each key, and answers the greatest of it. No key lies behind what is known.
+fn look_up(known: &[u32], keys: &[i32], codes: &mut Vec<u32>) -> u32 {
+    match known.len() {
+        0x100 => look_up_in::<0x100>(known, keys, codes),
+        0x400 => look_up_in::<0x400>(known, keys, codes),
+        0x1000 => look_up_in::<0x1000>(known, keys, codes),
+        0x4000 => look_up_in::<0x4000>(known, keys, codes),
+        0x1_0000 => look_up_in::<0x1_0000>(known, keys, codes),
+        _ => look_up_in::<0x8000_0000>(known, keys, codes),
+    }
+}
+
+/// The same for `LENGTH` places, a power of two; for any number where there are fewer.
+fn look_up_in<const LENGTH: usize>(known: &[u32], keys: &[i32], codes: &mut Vec<u32>) -> u32 {
+    let mut greatest = 0;
+    let mut note = |code: Option<&u32>| {
+        let code = code.copied().unwrap_or(UNKNOWN);
+        greatest = greatest.max(code);
+        code
+    };
+    match known.first_chunk::<LENGTH>() {
+        // Nothing is left to ask of each.
+        Some(known) => codes.extend(keys.iter().map(|key| note(known.get(place_of(*key) & (LENGTH - 1))))),
+        None => codes.extend(keys.iter().map(|key| note(known.get(place_of(*key))))),
+    }
+    greatest
 }
 
 /// Where a key's code is: beyond every dictionary where it is negative.

@@ -9,13 +9,6 @@ use super::statistics::Range;
 pub(super) struct Used(Vec<bool>);
 
 impl Used {
-    /// The open page has this code, if it was marked before in any page.
-    pub fn mark(&mut self, code: u32) {
-        if let Some(mark) = self.0.get_mut(usize::try_from(code).unwrap_or(usize::MAX)) {
-            *mark = true;
-        }
-    }
-
     /// The open page has these codes.
     pub fn mark_all(&mut self, codes: &[u32]) {
         // Codes are given one after the other, so that the greatest is soon known.

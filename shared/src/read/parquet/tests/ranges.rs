@@ -109,23 +109,6 @@ async fn slices_and_walk_together_read_at_most_a_tenth_more_than_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_reading_is_cheaper_than_asking_small_pages_are_walked_in_long_reads() {
-    let mut found = Vec::new();
-    for (reads_through, least, most) in [(1 << 10, 1_000, usize::MAX), (64 << 10, 1, 100)] {
-        let mut file = OneFile::new(like_trips(300_000));
-        file.reads_through = reads_through;
-        let (storage, source) = file.source();
-        let footer = Footer::read(&source).await.unwrap();
-        let slices = plan::slices(footer.total_rows, 104_857, 1, 100).unwrap();
-        storage.take_reads();
-        found.push(find_pages(&source, &footer, &slices).await.unwrap());
-        let reads = storage.take_reads().len();
-        assert!((least..=most).contains(&reads), "{reads} reads where {reads_through} bytes are read through");
-    }
-    assert_eq!(found[0].row_groups, found[1].row_groups);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_dictionary_is_read_by_the_slices_whose_pages_use_it_and_no_others() {
     let (storage, source) = OneFile::new(like_trips(40_000)).source();
     let footer = Footer::read(&source).await.unwrap();
