@@ -45,6 +45,23 @@ enum Leaf {
     Other(Box<ArrowColumnWriter>),
 }
 
+impl Leaf {
+    fn write(&mut self, rows: Rows, buffers: &mut Buffers) -> Result<()> {
+        match (self, rows) {
+            (Self::Flat(column), Rows::Flat(run)) => column.write(&run, buffers),
+            (Self::Other(column), Rows::Other(rows)) => column.write(&rows),
+            _ => Err(ParquetError::General("rows for another column".to_owned())),
+        }
+    }
+
+    fn close(self, buffers: &mut Buffers) -> Result<Chunk> {
+        match self {
+            Self::Flat(column) => column.close(buffers).map(Chunk::Flat),
+            Self::Other(column) => column.close().map(Chunk::Other),
+        }
+    }
+}
+
 /// Rows of a leaf column on their way to its writer.
 enum Rows {
     Flat(Vec<ArrayRef>),
@@ -57,18 +74,20 @@ enum Chunk {
     Other(ArrowColumnChunk),
 }
 
-/// Buffers for flat columns, as many as threads have used at once.
-#[derive(Default)]
-struct Spares(Mutex<Vec<Buffers>>);
+/// Buffers for flat columns, as many as threads of this process have used at once.
+static SPARES: Mutex<Vec<Buffers>> = Mutex::new(Vec::new());
+/// Larger ones are not kept.
+const SPARE_BYTES: usize = 32 << 20;
 
-impl Spares {
-    fn lend<R>(&self, job: impl FnOnce(&mut Buffers) -> R) -> R {
-        let spares = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut buffers = spares().pop().unwrap_or_default();
-        let done = job(&mut buffers);
+/// Lends buffers to a job.
+fn with_buffers<R>(job: impl FnOnce(&mut Buffers) -> R) -> R {
+    let spares = || SPARES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut buffers = spares().pop().unwrap_or_default();
+    let done = job(&mut buffers);
+    if buffers.bytes() <= SPARE_BYTES {
         spares().push(buffers);
-        done
     }
+    done
 }
 
 /// Writes row groups, exactly those it is told to.
@@ -80,7 +99,6 @@ pub(super) struct Encoder<W: Write + Send> {
     threads: usize,
     /// The writers of the open row group's leaf columns; empty between row groups.
     columns: Vec<Mutex<Leaf>>,
-    spares: Spares,
     /// Rows of each run of the open row group, once its first rows have told.
     run_rows: Option<usize>,
     /// Rows not yet encoded, fewer than a run.
@@ -107,7 +125,6 @@ impl<W: Write + Send> Encoder<W> {
             compression: options.compression,
             threads: options.threads.max(1),
             columns: Vec::new(),
-            spares: Spares::default(),
             run_rows: None,
             gathered: Vec::new(),
             gathered_rows: 0,
@@ -148,17 +165,21 @@ impl<W: Write + Send> Encoder<W> {
 
     /// Ends the open row group; one without rows leaves nothing behind.
     pub fn end_row_group(&mut self) -> Result<()> {
-        self.encode()?;
+        let rows = self.take_gathered()?;
         self.run_rows = None;
         if self.group_rows == 0 {
             return Ok(());
         }
-        let (columns, spares) = (std::mem::take(&mut self.columns), &self.spares);
-        let chunks = parallel(self.threads, columns, |column| {
-            match column.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                Leaf::Flat(column) => spares.lend(|buffers| column.close(buffers)).map(Chunk::Flat),
-                Leaf::Other(column) => column.close().map(Chunk::Other),
-            }
+        let mut rows = rows.into_iter();
+        let work: Vec<(Mutex<Leaf>, Option<Rows>)> =
+            std::mem::take(&mut self.columns).into_iter().map(|column| (column, rows.next())).collect();
+        // A column's last rows make no page before it ends: both at once, or each would keep buffers of its own meanwhile.
+        let chunks = parallel(self.threads, work, |(leaf, rows)| {
+            let mut leaf = leaf.into_inner().unwrap_or_else(PoisonError::into_inner);
+            with_buffers(|buffers| {
+                rows.map_or(Ok(()), |rows| leaf.write(rows, buffers))?;
+                leaf.close(buffers)
+            })
         })?;
         let mut group = self.file.next_row_group()?;
         for chunk in chunks {
@@ -187,16 +208,28 @@ impl<W: Write + Send> Encoder<W> {
         Ok(self.row_groups)
     }
 
+    /// Encodes what is gathered.
     fn encode(&mut self) -> Result<()> {
+        let rows = self.take_gathered()?;
+        let work: Vec<(&Mutex<Leaf>, Rows)> = self.columns.iter().zip(rows).collect();
+        parallel(self.threads, work, |(leaf, rows)| {
+            with_buffers(|buffers| leaf.lock().unwrap_or_else(PoisonError::into_inner).write(rows, buffers))
+        })?;
+        Ok(())
+    }
+
+    /// What is gathered, for each of the columns; nothing where there is none.
+    fn take_gathered(&mut self) -> Result<Vec<Rows>> {
         let gathered = std::mem::take(&mut self.gathered);
         let rows = std::mem::take(&mut self.gathered_rows);
         self.gathered_bytes = 0;
         if rows == 0 {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if self.columns.is_empty() {
             self.columns = self.begin_columns()?;
         }
+        self.group_rows += u64::try_from(rows).unwrap_or(u64::MAX);
         let mut leaves = Vec::with_capacity(self.columns.len());
         for (at, field) in self.schema.fields().iter().enumerate() {
             let run: Vec<ArrayRef> = gathered.iter().filter_map(|batch| batch.columns().get(at).cloned()).collect();
@@ -210,17 +243,7 @@ impl<W: Write + Send> Encoder<W> {
                 }
             }
         }
-        let work: Vec<(&Mutex<Leaf>, Rows)> = self.columns.iter().zip(leaves).collect();
-        let spares = &self.spares;
-        parallel(self.threads, work, |(leaf, rows)| {
-            match (&mut *leaf.lock().unwrap_or_else(PoisonError::into_inner), rows) {
-                (Leaf::Flat(column), Rows::Flat(run)) => spares.lend(|buffers| column.write(&run, buffers)),
-                (Leaf::Other(column), Rows::Other(rows)) => column.write(&rows),
-                _ => Err(ParquetError::General("rows for another column".to_owned())),
-            }
-        })?;
-        self.group_rows += u64::try_from(rows).unwrap_or(u64::MAX);
-        Ok(())
+        Ok(leaves)
     }
 
     /// Writers for the leaf columns of a row group. A field of a flat type is one leaf.

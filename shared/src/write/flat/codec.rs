@@ -30,6 +30,11 @@ pub(super) struct Press {
 }
 
 impl Press {
+    /// Bytes of the memory kept for what is compressed.
+    pub fn bytes(&self) -> usize {
+        self.compressed.capacity()
+    }
+
     /// Compresses `bytes`.
     pub fn compress<'a>(&'a mut self, bytes: &'a [u8], wanted: Wanted) -> Result<&'a [u8]> {
         match wanted.compression {

@@ -100,6 +100,16 @@ pub(super) struct Buffers {
     press: Press,
 }
 
+impl Buffers {
+    /// What they take, the codec's contexts left out.
+    pub fn bytes(&self) -> usize {
+        let words = self.words.capacity().saturating_add(self.bits.capacity()).saturating_mul(8);
+        let codes = self.codes.capacity().saturating_add(self.valid.capacity()).saturating_mul(4);
+        let bytes = self.plain.capacity().saturating_add(self.body.capacity()).saturating_add(self.press.bytes());
+        words.saturating_add(codes).saturating_add(bytes)
+    }
+}
+
 impl FlatColumn {
     /// Whether a column of that Arrow type can be written here.
     pub fn fits(data_type: &DataType, column: &ColumnDescriptor, compression: Compression) -> bool {
