@@ -81,6 +81,8 @@ impl CodeReader {
 
     /// Takes the next page, which need not be one of rows; false where there is none.
     fn take_page(&mut self) -> Result<bool> {
+        // Its memory is for the next one.
+        self.page = None;
         match self.pages.get_next_page()? {
             None => return Ok(false),
             Some(Page::DictionaryPage { buf, num_values, encoding, .. }) => match encoding {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes, BytesMut};
 use parquet::arrow::arrow_reader::RowGroups;
+use parquet::basic::Compression;
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
@@ -17,12 +18,13 @@ use super::coded::Coding;
 use super::codes::CodeReader;
 use super::delta;
 use super::pages::{KnownPages, Locations};
+use super::snappy::Unpacker;
 use super::thrift::{self, PageKind, Problem};
 
 /// Pages that claim to become larger are refused.
-const MAX_PAGE_BYTES: u32 = 1 << 30;
+const MAX_PAGE_BYTES: u64 = 1 << 30;
 /// A page may claim this much whatever its compressed size; above, only [`MAX_RATIO`] times that size.
-const FREE_PAGE_BYTES: u32 = 64 << 20;
+const FREE_PAGE_BYTES: u64 = 64 << 20;
 const MAX_RATIO: u64 = 10_000;
 /// A page header is at most this long: its statistics hold a value or two.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
@@ -45,7 +47,7 @@ impl SliceGroups {
     /// Readers of the columns of one of the row groups that are read as codes.
     pub fn code_readers(&self, group: usize, coding: &Coding) -> Result<Vec<CodeReader>> {
         let readers = coding.dictionaries().map(|(column, dictionary)| {
-            let opened = self.chunks_of(column).open(group)?;
+            let opened = self.chunks_of(column).open(group, true)?;
             Ok(CodeReader::new(opened.pages, dictionary.clone(), opened.place, opened.is_optional))
         });
         readers.collect()
@@ -101,7 +103,8 @@ struct OpenChunk {
 }
 
 impl Chunks {
-    fn open(&self, index: usize) -> Result<OpenChunk> {
+    /// Opens the chunk of a row group. `one_page` promises that no page is kept when the next one is asked for.
+    fn open(&self, index: usize, one_page: bool) -> Result<OpenChunk> {
         let missing = || ParquetError::General(format!("row group {index} has no column {}", self.column));
         let group = self.metadata.row_groups().get(index).ok_or_else(missing)?;
         let chunk = group.columns().get(self.column).ok_or_else(missing)?;
@@ -121,11 +124,21 @@ impl Chunks {
         let rows = usize::try_from(group.num_rows())?;
         let chunk_without = without_dictionary(chunk, locations, &bytes)?;
         let chunk = chunk_without.as_ref().unwrap_or(chunk);
+        let unpacker = (one_page && chunk.compression() == Compression::SNAPPY).then(Unpacker::default);
+        let as_it_lies = match &unpacker {
+            Some(_) => Some(chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?),
+            None => None,
+        };
+        let chunk = as_it_lies.as_ref().unwrap_or(chunk);
         let locations = locations.map(|locations| locations.as_ref().clone());
         let inner = SerializedPageReader::new(Arc::new(bytes), chunk, rows, locations).map_err(at(&place))?;
         let column = chunk.column_descr_ptr();
         let is_optional = column.max_def_level() > 0;
-        Ok(OpenChunk { pages: Box::new(NamedPages { inner, place: place.clone(), column }), place, is_optional })
+        Ok(OpenChunk {
+            pages: Box::new(NamedPages { inner, unpacker, place: place.clone(), column }),
+            place,
+            is_optional,
+        })
     }
 }
 
@@ -152,7 +165,7 @@ impl Iterator for Chunks {
 
     fn next(&mut self) -> Option<Self::Item> {
         let index = self.groups.next()?;
-        Some(self.open(index).map(|chunk| chunk.pages))
+        Some(self.open(index, false).map(|chunk| chunk.pages))
     }
 }
 
@@ -174,13 +187,21 @@ fn at(place: &str) -> impl Fn(ParquetError) -> ParquetError {
 /// A page reader whose errors name the row group and the column.
 struct NamedPages {
     inner: SerializedPageReader<ColumnBytes>,
+    /// For pages that `inner` leaves compressed.
+    unpacker: Option<Unpacker>,
     place: String,
     column: ColumnDescPtr,
 }
 
 impl PageReader for NamedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        let page = self.inner.get_next_page().map_err(at(&self.place))?;
+        let mut page = self.inner.get_next_page().map_err(at(&self.place))?;
+        if let Some(unpacker) = &mut self.unpacker
+            && let Some(packed) = page
+        {
+            let unpacked = unpacker.unpack(packed);
+            page = Some(unpacked.map_err(|problem| at(&self.place)(ParquetError::General(problem)))?);
+        }
         if let Some(page) = &page {
             delta::check(page, &self.column).map_err(|claim| at(&self.place)(ParquetError::General(claim)))?;
         }
@@ -307,13 +328,8 @@ impl ColumnBytes {
             *at = start + u64::from(header.header_bytes) + u64::from(header.compressed_bytes);
         }
         let claim = header.uncompressed_bytes;
-        let bound = u64::from(header.compressed_bytes).saturating_mul(MAX_RATIO);
-        if claim > MAX_PAGE_BYTES || (claim > FREE_PAGE_BYTES && u64::from(claim) > bound) {
-            return Err(ParquetError::General(format!(
-                "a page of {} bytes claims to become {claim}: above the limits of {MAX_PAGE_BYTES} bytes and \
-                 {MAX_RATIO} times its size",
-                header.compressed_bytes
-            )));
+        if let Some(problem) = implausible(usize::try_from(header.compressed_bytes)?, u64::from(claim)) {
+            return Err(ParquetError::General(problem));
         }
         match header.kind {
             PageKind::Dictionary { values } if values > u64::from(claim).saturating_mul(8) => {
@@ -322,6 +338,17 @@ impl ColumnBytes {
             _ => Ok(()),
         }
     }
+}
+
+/// What is wrong with a page of so many bytes that claims to become `claim` of them, if anything.
+pub(super) fn implausible(bytes: usize, claim: u64) -> Option<String> {
+    let bound = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(MAX_RATIO);
+    (claim > MAX_PAGE_BYTES || (claim > FREE_PAGE_BYTES && claim > bound)).then(|| {
+        format!(
+            "a page of {bytes} bytes claims to become {claim}: above the limits of {MAX_PAGE_BYTES} bytes and \
+             {MAX_RATIO} times its size"
+        )
+    })
 }
 
 fn gone() -> ParquetError {

@@ -19,6 +19,7 @@ mod runs;
 mod schema;
 mod shared_pages;
 mod slice;
+mod snappy;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
