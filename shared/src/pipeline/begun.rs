@@ -23,8 +23,10 @@ impl Begun {
     ) -> Result<DeferredUpload> {
         let metadata = BTreeMap::from([(ATTEMPT.to_owned(), attempt.to_owned())]);
         let sink = Arc::clone(ctx.ledger.sink());
-        let concurrent_parts = options.concurrent_parts.min(sink.concurrent_parts());
-        let options = UploadOptions { concurrent_parts, ..options };
+        let options = UploadOptions {
+            part_bytes: options.part_bytes.min(sink.part_bytes()),
+            concurrent_parts: options.concurrent_parts.min(sink.concurrent_parts()),
+        };
         let upload = DeferredUpload::begin(sink, key, attempt, &metadata, options).await?;
         let id = (upload.key().to_owned(), upload.upload_id().to_owned());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id);

@@ -197,6 +197,11 @@ pub trait Storage: Debug + Send + Sync {
         4
     }
 
+    /// Longer parts of an upload than this, in bytes, take memory and save nothing.
+    fn part_bytes(&self) -> usize {
+        8 << 20
+    }
+
     /// How many bytes are worth having here before they are needed.
     fn reads_ahead(&self) -> u64 {
         64 << 20

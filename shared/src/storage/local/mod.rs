@@ -103,6 +103,11 @@ impl Storage for LocalStorage {
         1
     }
 
+    /// A part is on the disk in a few milliseconds.
+    fn part_bytes(&self) -> usize {
+        4 << 20
+    }
+
     /// What is on a disk comes at once: two windows of a row group's columns.
     fn reads_ahead(&self) -> u64 {
         8 << 20
