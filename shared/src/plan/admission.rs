@@ -12,7 +12,7 @@ const BASE_BYTES: u64 = 96 * MIB;
 /// Bytes fetched ahead of the decoder, at most.
 const FETCHED_BYTES: u64 = 64 * MIB;
 /// Rows that a batch is counted as, and bytes it may take at most.
-const BATCH_ROWS: u64 = 32_768;
+const BATCH_ROWS: u64 = 65_536;
 const BATCH_BYTES: u64 = 64 * MIB;
 /// Batches between the decoder and the encoder, those gathered there, and what cleaning makes of them.
 const BATCHES: u64 = 10;

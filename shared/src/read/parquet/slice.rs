@@ -44,7 +44,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { batch_rows: 16_384, concurrent_reads: 6, fetched_bytes: 64 << 20, batches_ahead: 1, coded: false }
+        Self { batch_rows: 65_536, concurrent_reads: 6, fetched_bytes: 64 << 20, batches_ahead: 1, coded: false }
     }
 }
 
