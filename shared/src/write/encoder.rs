@@ -1,5 +1,6 @@
 //! Encoding Parquet: the same bytes for the same rows, whatever the batches and the threads.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions,
@@ -19,7 +20,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnDescPtr;
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
 use super::flat::{Buffers, FlatChunk, FlatColumn};
 use super::{EncodedChunk, PartOptions, copy};
@@ -93,7 +94,8 @@ fn with_buffers<R>(job: impl FnOnce(&mut Buffers) -> R) -> R {
 /// Writes row groups, exactly those it is told to.
 pub(super) struct Encoder<W: Write + Send> {
     file: SerializedFileWriter<W>,
-    factory: ArrowRowGroupWriterFactory,
+    /// Makes the writers of the columns that are not flat, where there are any.
+    others: Option<ArrowRowGroupWriterFactory>,
     schema: SchemaRef,
     compression: Compression,
     threads: usize,
@@ -116,11 +118,21 @@ impl<W: Write + Send> Encoder<W> {
         let schema = SchemaRef::new(Schema::new(schema.fields().clone()));
         let properties = properties(&schema, options)?;
         let options_arrow = ArrowWriterOptions::new().with_properties(properties);
-        let writer = ArrowWriter::try_new_with_options(sink, schema.clone(), options_arrow)?;
-        let (file, factory) = writer.into_serialized_writer()?;
+        let writer = ArrowWriter::try_new_with_options(sink, schema.clone(), options_arrow.clone())?;
+        let (file, _) = writer.into_serialized_writer()?;
+        let columns = file.schema_descr().columns();
+        // A factory makes writers for all columns it knows at once, each with megabytes of buffers.
+        let others = others(&schema, columns, options.compression);
+        let others = match others.fields().is_empty() {
+            true => None,
+            false => {
+                let writer = ArrowWriter::try_new_with_options(std::io::sink(), SchemaRef::new(others), options_arrow)?;
+                Some(writer.into_serialized_writer()?.1)
+            }
+        };
         Ok(Self {
             file,
-            factory,
+            others,
             schema,
             compression: options.compression,
             threads: options.threads.max(1),
@@ -248,31 +260,37 @@ impl<W: Write + Send> Encoder<W> {
 
     /// Writers for the leaf columns of a row group. A field of a flat type is one leaf.
     fn begin_columns(&self) -> Result<Vec<Mutex<Leaf>>> {
-        let columns = self.file.schema_descr().columns();
-        let flat_type = |column: &ColumnDescPtr| {
-            let [name] = column.path().parts() else { return None };
-            let of = self.schema.field_with_name(name).ok()?.data_type();
-            FlatColumn::fits(of, column, self.compression).then_some(of)
-        };
-        let flat_types: Vec<Option<&DataType>> = columns.iter().map(flat_type).collect();
-        // The factory makes writers for all columns at once, each with megabytes of buffers: only where one is needed.
-        let mut others = match flat_types.iter().all(Option::is_some) {
-            true => Vec::new(),
-            false => self.factory.create_column_writers(self.row_groups.len())?,
+        let mut others = match &self.others {
+            Some(factory) => factory.create_column_writers(self.row_groups.len())?,
+            None => Vec::new(),
         }
         .into_iter();
-        let leaves = columns.iter().zip(flat_types).map(|(column, flat_type)| {
-            let other = others.next();
-            Ok(Mutex::new(match flat_type {
+        let leaves = self.file.schema_descr().columns().iter().map(|column| {
+            Ok(Mutex::new(match flat_type(&self.schema, column, self.compression) {
                 Some(of) => {
                     let page_rows = self.run_rows.unwrap_or(RUN_ROWS);
                     Leaf::Flat(Box::new(FlatColumn::new(of, column.clone(), self.compression, page_rows)?))
                 }
-                None => Leaf::Other(Box::new(other.ok_or_else(without_writer)?)),
+                None => Leaf::Other(Box::new(others.next().ok_or_else(without_writer)?)),
             }))
         });
         leaves.collect()
     }
+}
+
+/// The type of a column that is flat; `None` for others.
+fn flat_type<'a>(schema: &'a Schema, column: &ColumnDescriptor, compression: Compression) -> Option<&'a DataType> {
+    let [name] = column.path().parts() else { return None };
+    let of = schema.field_with_name(name).ok()?.data_type();
+    FlatColumn::fits(of, column, compression).then_some(of)
+}
+
+/// The fields that are not flat.
+fn others(schema: &Schema, columns: &[ColumnDescPtr], compression: Compression) -> Schema {
+    let root = |column: &ColumnDescPtr| column.path().parts().first().cloned();
+    let flat: HashSet<String> =
+        columns.iter().filter(|column| flat_type(schema, column, compression).is_some()).filter_map(root).collect();
+    Schema::new(schema.fields().iter().filter(|field| !flat.contains(field.name())).cloned().collect::<Fields>())
 }
 
 fn without_writer() -> ParquetError {
@@ -362,10 +380,7 @@ fn properties(schema: &Schema, options: &PartOptions) -> Result<WriterProperties
 
 /// Timestamps rarely repeat: their differences are smaller than a dictionary, and faster to write. Everything else
 /// tries a dictionary first.
-fn encode_column(
-    builder: WriterPropertiesBuilder,
-    column: &parquet::schema::types::ColumnDescriptor,
-) -> WriterPropertiesBuilder {
+fn encode_column(builder: WriterPropertiesBuilder, column: &ColumnDescriptor) -> WriterPropertiesBuilder {
     let is_timestamp = matches!(column.logical_type_ref(), Some(LogicalType::Timestamp { .. }));
     if !is_timestamp || column.physical_type() != PhysicalType::INT64 {
         return builder;
