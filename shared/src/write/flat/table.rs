@@ -62,13 +62,13 @@ impl Table {
                 valid
             }
         };
-        let mut is_beyond = false;
+        let (mut is_beyond, values) = (false, self.values.len());
         codes.reserve(keys.len());
         for run in keys.chunks(RUN) {
             // Most runs show nothing new, which is asked once for all of it.
             let start = codes.len();
             let greatest_key = run.iter().fold(0, |greatest, key| greatest.max(key.cast_unsigned()));
-            let greatest = match usize::try_from(greatest_key).is_ok_and(|key| key < self.values.len()) {
+            let greatest = match usize::try_from(greatest_key).is_ok_and(|key| key < values) {
                 true => look_up(&self.codes, run, codes),
                 false => UNKNOWN,
             };
@@ -76,7 +76,7 @@ impl Table {
                 codes.truncate(start);
                 codes.extend(run.iter().map(|key| {
                     let place = place_of(*key);
-                    let Some(code) = self.codes.get_mut(place).filter(|_| place < self.values.len()) else {
+                    let Some(code) = self.codes.get_mut(place).filter(|_| place < values) else {
                         is_beyond = true;
                         return 0;
                     };
