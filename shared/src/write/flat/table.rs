@@ -108,18 +108,14 @@ fn look_up(known: &[u32], keys: &[i32], codes: &mut Vec<u32>) -> u32 {
 
 /// The same for `LENGTH` places, a power of two; for any number where there are fewer.
 fn look_up_in<const LENGTH: usize>(known: &[u32], keys: &[i32], codes: &mut Vec<u32>) -> u32 {
-    let mut greatest = 0;
-    let mut note = |code: Option<&u32>| {
-        let code = code.copied().unwrap_or(UNKNOWN);
-        greatest = greatest.max(code);
-        code
-    };
+    let start = codes.len();
+    let code = |code: Option<&u32>| code.copied().unwrap_or(UNKNOWN);
     match known.first_chunk::<LENGTH>() {
         // Nothing is left to ask of each.
-        Some(known) => codes.extend(keys.iter().map(|key| note(known.get(place_of(*key) & (LENGTH - 1))))),
-        None => codes.extend(keys.iter().map(|key| note(known.get(place_of(*key))))),
+        Some(known) => codes.extend(keys.iter().map(|key| code(known.get(place_of(*key) & (LENGTH - 1))))),
+        None => codes.extend(keys.iter().map(|key| code(known.get(place_of(*key))))),
     }
-    greatest
+    codes.get(start..).unwrap_or_default().iter().fold(0, |greatest, code| greatest.max(*code))
 }
 
 /// Where a key's code is: beyond every dictionary where it is negative.
