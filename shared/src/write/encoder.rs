@@ -80,15 +80,15 @@ static SPARES: Mutex<Vec<Buffers>> = Mutex::new(Vec::new());
 /// Larger ones are not kept.
 const SPARE_BYTES: usize = 32 << 20;
 
-/// Lends buffers to a job.
-fn with_buffers<R>(job: impl FnOnce(&mut Buffers) -> R) -> R {
+/// Lends buffers to a job. Those of a job that fails may hold rows, and are nobody's any more.
+fn with_buffers<R>(job: impl FnOnce(&mut Buffers) -> Result<R>) -> Result<R> {
     let spares = || SPARES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut buffers = spares().pop().unwrap_or_default();
-    let done = job(&mut buffers);
-    if buffers.bytes() <= SPARE_BYTES {
+    let done = job(&mut buffers)?;
+    if buffers.is_empty() && buffers.bytes() <= SPARE_BYTES {
         spares().push(buffers);
     }
-    done
+    Ok(done)
 }
 
 /// Writes row groups, exactly those it is told to.

@@ -101,6 +101,11 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
+    /// Whether no page is open in them.
+    pub fn is_empty(&self) -> bool {
+        self.codes.is_empty() && self.plain.is_empty() && self.words.is_empty()
+    }
+
     /// What they take, the codec's contexts left out.
     pub fn bytes(&self) -> usize {
         let words = self.words.capacity().saturating_add(self.bits.capacity()).saturating_mul(8);
