@@ -33,6 +33,8 @@ pub mod deployed;
 pub mod read;
 #[cfg(feature = "process")]
 pub mod reports;
+#[cfg(feature = "process")]
+pub mod selected;
 
 #[cfg(any(test, feature = "simulation"))]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]

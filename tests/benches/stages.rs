@@ -122,7 +122,7 @@ fn encode_and_compress(bencher: Bencher<'_, '_>) {
 fn encoded(bencher: Bencher<'_, '_>, compression: Compression) {
     let trips = published();
     let cleaner = Cleaner::new(&dataset(), &trips.footer.schema, "trips").unwrap();
-    let cleaned: Vec<_> = trips.batches.iter().map(|batch| cleaner.clean(batch, 0).unwrap().kept).collect();
+    let cleaned: Vec<_> = trips.batches.iter().map(|batch| cleaner.select(batch, 0).unwrap().kept).collect();
     let options = PartOptions { compression, metadata: BTreeMap::new(), threads: 1 };
     bencher.counter(ItemsCount::new(ROWS)).bench(|| {
         runtime().block_on(async {

@@ -46,26 +46,21 @@ pub(super) fn lineage_fields(lineage: Lineage) -> Vec<Field> {
 }
 
 impl Cleaner {
-    /// The lineage columns of a batch of `rows` rows, of which `kept` are kept. `number` tells where in the source a row was.
+    /// The lineage columns of a batch of `rows` rows. `number` tells where in the source a row was.
     pub(super) fn lineage_columns(
         &self,
         number: impl Fn(usize) -> u64,
         rows: usize,
-        kept: Option<&Mask>,
     ) -> Result<Vec<ArrayRef>, ArrowError> {
-        let count = kept.map_or(rows, Mask::count_set_bits);
         let mut columns: Vec<ArrayRef> = Vec::new();
         if self.lineage.source {
-            columns.push(constant(&self.source_uri, count)?);
+            columns.push(constant(&self.source_uri, rows)?);
         }
         if self.lineage.row {
-            columns.push(match kept {
-                Some(kept) => Arc::new(UInt64Array::from_iter_values(kept.set_indices().map(number))),
-                None => Arc::new(UInt64Array::from_iter_values((0..rows).map(number))),
-            });
+            columns.push(Arc::new(UInt64Array::from_iter_values((0..rows).map(number))));
         }
         if self.lineage.run {
-            columns.push(constant(&self.run_id, count)?);
+            columns.push(constant(&self.run_id, rows)?);
         }
         Ok(columns)
     }

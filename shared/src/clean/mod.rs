@@ -55,10 +55,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 
 pub use layout::{PartitionColumn, RUN};
 pub use quarantine::{REASONS, ROW, SOURCE};
@@ -72,6 +71,7 @@ pub use widen::{Widest, declared, is_widening, widest};
 use crate::coded;
 use crate::dataset::{CastRule, Dataset, Lineage, OnCastError};
 use crate::ledger::{Coerced, RowCounts};
+use crate::selected::SelectedRows;
 use crate::{Error, Result};
 use check::{Checked, Placeholders};
 use column::Column;
@@ -107,10 +107,10 @@ pub struct Cleaner {
 
 /// What became of a batch's rows.
 #[derive(Debug, Clone)]
-pub struct Cleaned {
+pub struct Cleaned<K = RecordBatch> {
     /// Rows for the output, in the source's order, of [`Cleaner::output_schema`], columns that came as codes as codes
     /// ([`crate::coded`]). The batch itself where nothing had to be done.
-    pub kept: RecordBatch,
+    pub kept: K,
     /// Rows for quarantine, of [`Cleaner::quarantine_schema`]; `None` where there are none.
     pub quarantined: Option<RecordBatch>,
     /// Rows by fate; `written` equals `kept`.
@@ -133,6 +133,15 @@ pub struct CoercedRows {
     pub rows: u64,
     /// Of these, rows whose value did not fit.
     pub unfit: u64,
+}
+
+impl Cleaned<SelectedRows> {
+    /// The same with the kept rows as a batch of their own.
+    fn into_batch(self) -> Result<Cleaned> {
+        let Self { kept, quarantined, counts, reasons, warnings, partitions, coerced } = self;
+        let kept = kept.into_batch().map_err(internal)?;
+        Ok(Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced })
+    }
 }
 
 impl Cleaner {
@@ -236,14 +245,23 @@ impl Cleaner {
     /// [`Error::Contract`] naming column or expectation, row and value where `on_cast_error` or an expectation's action
     /// is `fail`; [`Error::Source`] where the batch has not the source's schema.
     pub fn clean(&self, batch: &RecordBatch, first_row: u64) -> Result<Cleaned> {
+        self.select(batch, first_row)?.into_batch()
+    }
+
+    /// The same, and the rows that are not kept are passed over rather than left out: no column is copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cleaner::clean`].
+    pub fn select(&self, batch: &RecordBatch, first_row: u64) -> Result<Cleaned<SelectedRows>> {
         self.expect_schema(batch)?;
         let mut verdict = Verdict::new(batch.num_rows());
         let Checked { columns, partitions, coerced } = self.check(batch, first_row, &[], &mut verdict)?;
         let kept_rows = verdict.kept();
         let partitions = layout::kept_values(partitions, kept_rows.as_ref()).map_err(internal)?;
         let number = |row: usize| first_row.saturating_add(whole(row));
-        let lineage = self.lineage_columns(number, batch.num_rows(), kept_rows.as_ref()).map_err(internal)?;
-        let kept = self.kept(columns, batch.num_rows(), kept_rows.as_ref(), lineage)?;
+        let lineage = self.lineage_columns(number, batch.num_rows()).map_err(internal)?;
+        let kept = self.kept(columns, batch.num_rows(), kept_rows, lineage)?;
         let quarantined = quarantine::rows(&self.quarantine_schema, batch, &verdict, &self.source_uri, first_row);
         let quarantined = quarantined.map_err(internal)?;
         let counts = RowCounts {
@@ -284,24 +302,13 @@ impl Cleaner {
         &self,
         columns: Vec<ArrayRef>,
         rows: usize,
-        kept_rows: Option<&Mask>,
+        kept_rows: Option<Mask>,
         lineage: Vec<ArrayRef>,
-    ) -> Result<RecordBatch> {
+    ) -> Result<SelectedRows> {
         let mut columns = match &self.stored {
             Some(stored) => stored.iter().filter_map(|at| columns.get(*at)).cloned().collect(),
             None => columns,
         };
-        let mut count = rows;
-        if let Some(mask) = kept_rows {
-            count = mask.count_set_bits();
-            // Rows that are not kept may have nulls anywhere.
-            let open = columns.iter().map(|column| Field::new("", column.data_type().clone(), true));
-            let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            let all =
-                RecordBatch::try_new_with_options(Arc::new(Schema::new(open.collect::<Vec<_>>())), columns, &options);
-            let mask = BooleanArray::new(mask.clone(), None);
-            columns = filter_record_batch(&all.map_err(internal)?, &mask).map_err(internal)?.columns().to_vec();
-        }
         columns.extend(lineage);
         let mut schema = self.output_schema.clone();
         let same = |(field, column): (&Arc<Field>, &ArrayRef)| field.data_type() == column.data_type();
@@ -310,9 +317,7 @@ impl Cleaner {
             let found = found.map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
             schema = Arc::new(Schema::new(found.collect::<Vec<_>>()));
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(schema, columns, &options)
-            .map_err(|error| Error::source(&self.source_uri, error))
+        SelectedRows::try_new(schema, columns, rows, kept_rows).map_err(|error| Error::source(&self.source_uri, error))
     }
 }
 

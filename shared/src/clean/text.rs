@@ -21,6 +21,7 @@ use crate::dataset::{ColumnType, Dataset, Format, OnCastError};
 use crate::ledger::RowCounts;
 use crate::plan::TextColumn;
 use crate::read::text::{Origin, TextBatch, reads};
+use crate::selected::SelectedRows;
 use crate::{Error, Result};
 
 /// The record as it stands in the source; what is not UTF-8 in it is replaced by U+FFFD.
@@ -115,12 +116,12 @@ impl Cleaner {
         Ok(cleaner)
     }
 
-    /// Cleans a batch of a text source.
+    /// Cleans a batch of a text source, as [`Cleaner::select`] does.
     ///
     /// # Errors
     ///
     /// As [`Cleaner::clean`].
-    pub fn clean_text(&self, batch: &TextBatch) -> Result<Cleaned> {
+    pub fn clean_text(&self, batch: &TextBatch) -> Result<Cleaned<SelectedRows>> {
         self.expect_schema(&batch.rows)?;
         if self.on_cast_error == OnCastError::Fail {
             self.refuse_unfit(batch)?;
@@ -137,8 +138,8 @@ impl Cleaner {
             let record = record_of(batch, row).and_then(|record| batch.records.get(record));
             record.map_or(first_row, |record| record.number)
         };
-        let lineage = self.lineage_columns(number, rows, kept_rows.as_ref()).map_err(internal)?;
-        let kept = self.kept(columns, rows, kept_rows.as_ref(), lineage)?;
+        let lineage = self.lineage_columns(number, rows).map_err(internal)?;
+        let kept = self.kept(columns, rows, kept_rows, lineage)?;
         let counts = RowCounts {
             read: batch.read(),
             kept: whole(batch.records.len() - fates.quarantined.len() - fates.filtered),

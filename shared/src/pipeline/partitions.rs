@@ -20,6 +20,7 @@ use crate::clean::{Cleaner, PartitionColumn};
 use crate::dataset::Dataset;
 use crate::ledger::{Plan, keys};
 use crate::plan::Slice;
+use crate::selected::SelectedRows;
 use crate::write::{EncodedChunk, FinishedPart, PartOptions, PartWriter, TurnWriter, UploadOptions, hive};
 use crate::{Error, Result};
 
@@ -83,10 +84,10 @@ impl<'a> Output<'a> {
     }
 
     /// Takes kept rows and their partitions' values, level by level.
-    pub(super) async fn write(&mut self, rows: RecordBatch, values: &[ArrayRef]) -> Result<()> {
+    pub(super) async fn write(&mut self, rows: SelectedRows, values: &[ArrayRef]) -> Result<()> {
         match self {
             Self::Whole(part) => part.write(rows).await,
-            Self::Partitioned(partitions) => partitions.write(rows, values).await,
+            Self::Partitioned(partitions) => partitions.write(rows.into_batch().map_err(internal)?, values).await,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 
 use super::begun::Begun;
@@ -21,6 +22,7 @@ use crate::read::SourceFile;
 use crate::read::parquet::{Footer, HeldRowGroup, ReadOptions, SliceReader};
 use crate::read::text::TextReader;
 use crate::reports::Collector;
+use crate::selected::SelectedRows;
 use crate::write::{FinishedPart, PartOptions, PartWriter, UploadOptions};
 use crate::{Error, Result};
 
@@ -246,13 +248,13 @@ impl<'a> Work<'a> {
     }
 
     async fn batch(&mut self, batch: &RecordBatch, first_row: u64) -> Result<()> {
-        let cleaned = self.cleaner.clean(batch, first_row)?;
+        let cleaned = self.cleaner.select(batch, first_row)?;
         self.take(cleaned).await
     }
 
     /// Writes cleaned rows, and counts them.
-    pub(super) async fn take(&mut self, cleaned: Cleaned) -> Result<()> {
-        let Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced } = cleaned;
+    pub(super) async fn take(&mut self, cleaned: Cleaned<SelectedRows>) -> Result<()> {
+        let Cleaned { mut kept, quarantined, counts, reasons, warnings, partitions, coerced } = cleaned;
         self.done.rows += counts;
         add(&mut self.done.reasons, reasons);
         add(&mut self.done.warnings, warnings);
@@ -262,7 +264,9 @@ impl<'a> Work<'a> {
         }
         if kept.num_rows() > 0 {
             if let Some(reports) = &mut self.reports {
-                reports.take_kept(&self.cleaner, &kept, &partitions);
+                let rows = kept.into_batch().map_err(internal)?;
+                reports.take_kept(&self.cleaner, &rows, &partitions);
+                kept = rows.into();
             }
             self.output.write(kept, &partitions).await?;
         }
@@ -304,6 +308,10 @@ impl<'a> Work<'a> {
         }
         Ok(self.done)
     }
+}
+
+fn internal(error: ArrowError) -> Error {
+    Error::Internal(format!("the rows that are kept: {error}"))
 }
 
 /// Adds counts by name.

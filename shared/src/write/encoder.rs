@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
@@ -22,9 +22,10 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
-use super::flat::{Buffers, FlatChunk, FlatColumn};
+use super::flat::{Buffers, FlatChunk, FlatColumn, SelectedValues};
 use super::{EncodedChunk, PartOptions, copy};
 use crate::coded;
+use crate::selected::SelectedRows;
 
 /// The column writers decide where a page ends after each run of rows they are given, so they are always given as many:
 /// enough that a column's dictionary, once it is in a core's cache, is used for a while before another column's takes its
@@ -65,7 +66,7 @@ impl Leaf {
 
 /// Rows of a leaf column on their way to its writer.
 enum Rows {
-    Flat(Vec<ArrayRef>),
+    Flat(Vec<SelectedValues>),
     Other(ArrowLeafColumn),
 }
 
@@ -104,7 +105,7 @@ pub(super) struct Encoder<W: Write + Send> {
     /// Rows of each run of the open row group, once its first rows have told.
     run_rows: Option<usize>,
     /// Rows not yet encoded, fewer than a run.
-    gathered: Vec<RecordBatch>,
+    gathered: Vec<SelectedRows>,
     gathered_rows: usize,
     gathered_bytes: usize,
     group_rows: u64,
@@ -147,23 +148,32 @@ impl<W: Write + Send> Encoder<W> {
     }
 
     /// Takes rows of the open row group. Columns may come as codes into a dictionary.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub fn write(&mut self, rows: SelectedRows) -> Result<()> {
         let same = |(own, given): (&DataType, &DataType)| coded::represents(given, own);
         let own = self.schema.fields().iter().map(|field| field.data_type());
-        let given = batch.schema_ref().fields().iter().map(|field| field.data_type());
-        if self.schema.fields().len() != batch.num_columns() || !own.zip(given).all(same) {
+        let given = rows.schema().fields().iter().map(|field| field.data_type());
+        if own.len() != given.len() || !own.zip(given).all(same) {
             return Err(ParquetError::General("a batch has other columns than the part".to_owned()));
         }
-        let mut start = 0;
-        while start < batch.num_rows() {
+        let mut rest = rows;
+        while rest.num_rows() > 0 {
             let run_rows = self.run_rows.unwrap_or(FIRST_ROWS);
-            let count = (run_rows - self.gathered_rows).min(batch.num_rows() - start);
+            let room = run_rows - self.gathered_rows;
             // A slice is new arrays, of many small allocations each.
-            let rows = if count == batch.num_rows() { batch.clone() } else { batch.slice(start, count) };
+            let (mut rows, behind) = match rest.num_rows() <= room {
+                true => (rest, None),
+                false => {
+                    let (rows, behind) = rest.split_at(room);
+                    (rows, Some(behind))
+                }
+            };
+            if self.run_rows.is_none() {
+                // They are looked at before they are written.
+                rows = rows.into_batch()?.into();
+            }
             self.gathered_bytes = self.gathered_bytes.saturating_add(bytes_of(&rows)?);
-            self.gathered_rows += count;
+            self.gathered_rows += rows.num_rows();
             self.gathered.push(rows);
-            start += count;
             if self.run_rows.is_none() && self.gathered_rows >= FIRST_ROWS {
                 self.run_rows = Some(run_rows_of(&self.gathered)?);
             }
@@ -171,6 +181,8 @@ impl<W: Write + Send> Encoder<W> {
             if is_run || self.gathered_bytes > GATHERED_BYTES {
                 self.encode()?;
             }
+            let Some(behind) = behind else { break };
+            rest = behind;
         }
         Ok(())
     }
@@ -244,11 +256,12 @@ impl<W: Write + Send> Encoder<W> {
         self.group_rows += u64::try_from(rows).unwrap_or(u64::MAX);
         let mut leaves = Vec::with_capacity(self.columns.len());
         for (at, field) in self.schema.fields().iter().enumerate() {
-            let run: Vec<ArrayRef> = gathered.iter().filter_map(|batch| batch.columns().get(at).cloned()).collect();
+            let run =
+                gathered.iter().filter_map(|rows| Some(SelectedValues::new(rows.columns().get(at)?, rows.selection())));
             match self.columns.get(leaves.len()).map(|leaf| leaf.lock().unwrap_or_else(PoisonError::into_inner)) {
-                Some(leaf) if matches!(*leaf, Leaf::Flat(_)) => leaves.push(Rows::Flat(run)),
+                Some(leaf) if matches!(*leaf, Leaf::Flat(_)) => leaves.push(Rows::Flat(run.collect())),
                 _ => {
-                    let plain = run.iter().map(|array| coded::unpack(array, field.data_type()));
+                    let plain = run.map(|values| coded::unpack(&values.alone()?, field.data_type()));
                     let plain: Vec<ArrayRef> = plain.collect::<std::result::Result<_, _>>()?;
                     let refs: Vec<&dyn Array> = plain.iter().map(AsRef::as_ref).collect();
                     leaves.extend(compute_leaves(field, &concat(&refs)?)?.into_iter().map(Rows::Other));
@@ -298,7 +311,7 @@ fn without_writer() -> ParquetError {
 }
 
 /// Bytes that the rows themselves take, not the buffers that they are slices of, nor the dictionaries of their codes.
-fn bytes_of(rows: &RecordBatch) -> Result<usize> {
+fn bytes_of(rows: &SelectedRows) -> Result<usize> {
     let sizes = rows.columns().iter().map(|column| match column.data_type() {
         DataType::Dictionary(..) => Ok(column.len() * size_of::<i32>()),
         _ => column.to_data().get_slice_memory_size(),
@@ -307,11 +320,11 @@ fn bytes_of(rows: &RecordBatch) -> Result<usize> {
 }
 
 /// Rows of a run, where these are a row group's first ones. It depends on the rows, and not on the batches that they came in.
-fn run_rows_of(first: &[RecordBatch]) -> Result<usize> {
-    let rows: usize = first.iter().map(RecordBatch::num_rows).sum();
+fn run_rows_of(first: &[SelectedRows]) -> Result<usize> {
+    let rows: usize = first.iter().map(SelectedRows::num_rows).sum();
     let mut bytes = 0usize;
-    for at in 0..first.first().map_or(0, RecordBatch::num_columns) {
-        let column = first.iter().filter_map(|batch| batch.columns().get(at));
+    for at in 0..first.first().map_or(0, |rows| rows.columns().len()) {
+        let column = first.iter().filter_map(|rows| rows.columns().get(at));
         let mut columns: Vec<&dyn Array> = column.map(AsRef::as_ref).collect();
         // One array would be answered as it is, a slice of lists with the values of all lists; two are put together.
         let none = columns.first().map(|column| column.slice(0, 0));
@@ -395,7 +408,7 @@ fn encode_column(builder: WriterPropertiesBuilder, column: &ColumnDescriptor) ->
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{DictionaryArray, Int32Array, StringArray};
+    use arrow::array::{DictionaryArray, Int32Array, RecordBatch, StringArray};
 
     use super::*;
 
@@ -406,9 +419,9 @@ mod tests {
     fn run_rows(columns: Vec<ArrayRef>) -> usize {
         let named = columns.into_iter().enumerate().map(|(at, column)| (at.to_string(), column));
         let batch = RecordBatch::try_from_iter(named).unwrap();
-        let whole = run_rows_of(std::slice::from_ref(&batch)).unwrap();
+        let whole = run_rows_of(&[batch.clone().into()]).unwrap();
         let pieces = [batch.slice(0, 7), batch.slice(7, 500), batch.slice(507, FIRST_ROWS - 507)];
-        assert_eq!(run_rows_of(&pieces).unwrap(), whole, "whatever the batches");
+        assert_eq!(run_rows_of(&pieces.map(SelectedRows::from)).unwrap(), whole, "whatever the batches");
         whole
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::basic::Compression;
@@ -13,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::encoder::Encoder;
 use super::piece::Piece;
 use super::{DeferredUpload, EncodedChunk, PendingUpload};
+use crate::selected::SelectedRows;
 use crate::{Error, Result};
 
 /// Batches that wait for the encoder.
@@ -51,7 +51,7 @@ pub struct FinishedPart {
 
 #[derive(Debug)]
 enum Command {
-    Write(RecordBatch),
+    Write(SelectedRows),
     Copy(Vec<EncodedChunk>),
     EndRowGroup,
     Finish,
@@ -88,8 +88,8 @@ impl PartWriter {
     }
 
     /// Appends rows to the open row group. After an error only [`abort`](Self::abort) makes sense.
-    pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.order(Command::Write(batch)).await
+    pub async fn write(&mut self, rows: impl Into<SelectedRows>) -> Result<()> {
+        self.order(Command::Write(rows.into())).await
     }
 
     /// Ends the open row group, and appends one of these chunks as they are. They must fit: see [`super::fits`].
@@ -173,7 +173,7 @@ fn encode(
     let mut encoder = Encoder::new(sink, schema, options)?;
     while let Some(command) = orders.blocking_recv() {
         match command {
-            Command::Write(batch) => encoder.write(&batch)?,
+            Command::Write(rows) => encoder.write(rows)?,
             Command::Copy(chunks) => encoder.copy_row_group(&chunks)?,
             Command::EndRowGroup => encoder.end_row_group()?,
             Command::Finish => return encoder.finish().map(Some),

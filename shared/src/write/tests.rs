@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, ListBuilder, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::concat_batches;
+use arrow::array::{
+    ArrayRef, Int64Array, ListBuilder, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -15,6 +17,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Error;
 use crate::clock::SystemClock;
+use crate::selected::SelectedRows;
 use crate::storage::{CompleteOutcome, MemoryStorage, Storage};
 
 fn storage() -> Arc<MemoryStorage> {
@@ -65,6 +68,21 @@ fn rows(count: usize, nested: bool) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
 }
 
+/// Rows of a batch; an even number of them among others that are left out.
+fn piece(rows: &RecordBatch, start: usize, count: usize) -> SelectedRows {
+    if !count.is_multiple_of(2) {
+        return rows.slice(start, count).into();
+    }
+    let other = (rows.num_rows() - 1 - start) as u64;
+    let places = (start as u64..).take(count).flat_map(|row| match row % 99 {
+        0 => vec![(row, true), (other, false)],
+        _ => vec![(row, true)],
+    });
+    let (places, selection): (Vec<u64>, Vec<bool>) = places.unzip();
+    let all = take_record_batch(rows, &UInt64Array::from(places)).unwrap();
+    SelectedRows::try_new(all.schema(), all.columns().to_vec(), all.num_rows(), Some(selection.into())).unwrap()
+}
+
 /// Writes `rows` cut into batches of the given sizes, round and round, with a row group every `group` rows.
 async fn part(rows: &RecordBatch, sizes: &[usize], group: usize, threads: usize) -> (Bytes, PartStats) {
     let storage = storage();
@@ -74,7 +92,7 @@ async fn part(rows: &RecordBatch, sizes: &[usize], group: usize, threads: usize)
     while start < rows.num_rows() {
         let group_end = (start / group + 1) * group;
         let count = (*sizes.next().unwrap()).min(rows.num_rows() - start).min(group_end - start);
-        writer.write(rows.slice(start, count)).await.unwrap();
+        writer.write(piece(rows, start, count)).await.unwrap();
         start += count;
         if start == group_end {
             writer.end_row_group().await.unwrap();

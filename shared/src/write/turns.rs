@@ -51,8 +51,8 @@ impl TurnWriter {
     /// makes sense.
     pub async fn row_group(&mut self, batches: Vec<RecordBatch>) -> Result<()> {
         let encoder = self.turn(move |mut encoder| {
-            for batch in &batches {
-                encoder.write(batch)?;
+            for batch in batches {
+                encoder.write(batch.into())?;
             }
             encoder.end_row_group()?;
             Ok(encoder)

@@ -47,7 +47,7 @@ impl SliceGroups {
     /// Readers of the columns of one of the row groups that are read as codes.
     pub fn code_readers(&self, group: usize, coding: &Coding) -> Result<Vec<CodeReader>> {
         let readers = coding.dictionaries().map(|(column, dictionary)| {
-            let opened = self.chunks_of(column).open(group, true)?;
+            let opened = self.chunks_of(column).open(group)?;
             Ok(CodeReader::new(opened.pages, dictionary.clone(), opened.place, opened.is_optional))
         });
         readers.collect()
@@ -103,8 +103,8 @@ struct OpenChunk {
 }
 
 impl Chunks {
-    /// Opens the chunk of a row group. `one_page` promises that no page is kept when the next one is asked for.
-    fn open(&self, index: usize, one_page: bool) -> Result<OpenChunk> {
+    /// Opens the chunk of a row group.
+    fn open(&self, index: usize) -> Result<OpenChunk> {
         let missing = || ParquetError::General(format!("row group {index} has no column {}", self.column));
         let group = self.metadata.row_groups().get(index).ok_or_else(missing)?;
         let chunk = group.columns().get(self.column).ok_or_else(missing)?;
@@ -124,7 +124,7 @@ impl Chunks {
         let rows = usize::try_from(group.num_rows())?;
         let chunk_without = without_dictionary(chunk, locations, &bytes)?;
         let chunk = chunk_without.as_ref().unwrap_or(chunk);
-        let unpacker = (one_page && chunk.compression() == Compression::SNAPPY).then(Unpacker::default);
+        let unpacker = (chunk.compression() == Compression::SNAPPY).then(Unpacker::default);
         let as_it_lies = match &unpacker {
             Some(_) => Some(chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?),
             None => None,
@@ -165,7 +165,7 @@ impl Iterator for Chunks {
 
     fn next(&mut self) -> Option<Self::Item> {
         let index = self.groups.next()?;
-        Some(self.open(index, false).map(|chunk| chunk.pages))
+        Some(self.open(index).map(|chunk| chunk.pages))
     }
 }
 

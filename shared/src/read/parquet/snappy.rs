@@ -10,59 +10,38 @@ use super::columns::implausible;
 #[derive(Default)]
 pub(super) struct Unpacker {
     decoder: snap::raw::Decoder,
-    /// The memory of the last page of rows.
-    lent: Bytes,
+    /// The memory of the last pages of rows: a decoder may read one until it has the next.
+    lent: [Bytes; 2],
 }
 
 impl Unpacker {
     /// A page as it lies in the file, decompressed.
-    pub fn unpack(&mut self, page: Page) -> Result<Page, String> {
-        Ok(match page {
+    pub fn unpack(&mut self, mut page: Page) -> Result<Page, String> {
+        match &mut page {
             // Kept as long as the chunk is read.
-            Page::DictionaryPage { buf, num_values, encoding, is_sorted } => {
-                let mut memory = vec![0; length_of(&buf)?];
-                self.decompress(&buf, &mut memory)?;
-                Page::DictionaryPage { buf: memory.into(), num_values, encoding, is_sorted }
+            Page::DictionaryPage { buf, .. } => {
+                let mut memory = vec![0; length_of(buf)?];
+                self.decompress(buf, &mut memory)?;
+                *buf = memory.into();
             }
-            Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics } => {
-                let buf = self.behind(&buf, 0)?;
-                Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics }
+            Page::DataPage { buf, .. } => *buf = self.behind(buf, 0)?,
+            Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, is_compressed: true, .. } => {
+                let levels = u64::from(*def_levels_byte_len) + u64::from(*rep_levels_byte_len);
+                *buf = self.behind(buf, usize::try_from(levels).unwrap_or(usize::MAX))?;
             }
-            Page::DataPageV2 {
-                buf,
-                num_values,
-                encoding,
-                num_nulls,
-                num_rows,
-                def_levels_byte_len,
-                rep_levels_byte_len,
-                is_compressed,
-                statistics,
-            } => {
-                let levels = u64::from(def_levels_byte_len) + u64::from(rep_levels_byte_len);
-                let levels = usize::try_from(levels).unwrap_or(usize::MAX);
-                let buf = if is_compressed { self.behind(&buf, levels)? } else { buf };
-                Page::DataPageV2 {
-                    buf,
-                    num_values,
-                    encoding,
-                    num_nulls,
-                    num_rows,
-                    def_levels_byte_len,
-                    rep_levels_byte_len,
-                    is_compressed,
-                    statistics,
-                }
-            }
-        })
+            Page::DataPageV2 { .. } => {}
+        }
+        Ok(page)
     }
 
     /// The first bytes as they are, and what is behind them decompressed.
     fn behind(&mut self, page: &Bytes, plain: usize) -> Result<Bytes, String> {
         let (plain, compressed) = page.split_at_checked(plain).ok_or("a page ends within its levels")?;
         let length = plain.len().saturating_add(length_of(compressed)?);
-        // Where somebody still reads the last page, its memory is left to it.
-        let mut memory = std::mem::take(&mut self.lent).try_into_mut().unwrap_or_else(|_| BytesMut::new());
+        // Where both are still read, the memory of the older one is left to its reader.
+        let [newer, older] = std::mem::take(&mut self.lent);
+        let (free, kept) = if newer.is_unique() { (newer, older) } else { (older, newer) };
+        let mut memory = free.try_into_mut().unwrap_or_else(|_| BytesMut::new());
         if memory.len() < length {
             memory.resize(length, 0);
         }
@@ -72,8 +51,9 @@ impl Unpacker {
             first.copy_from_slice(plain);
             self.decompress(compressed, rest)?;
         }
-        self.lent = memory.freeze();
-        Ok(self.lent.slice(..length))
+        let memory = memory.freeze();
+        self.lent = [memory.clone(), kept];
+        Ok(memory.slice(..length))
     }
 
     fn decompress(&mut self, compressed: &[u8], memory: &mut [u8]) -> Result<(), String> {
@@ -154,14 +134,21 @@ mod tests {
     fn the_memory_of_a_page_is_used_again_once_nobody_reads_it() {
         let mut unpacker = Unpacker::default();
         let mut unpack = |byte: u8| unpacker.unpack(page(packed(&[byte; 5_000]))).unwrap();
+        let place = |page: &Page| page.buffer().as_ptr();
         let first = unpack(1);
-        let place = first.buffer().as_ptr();
+        let first_place = place(&first);
         drop(first);
         let second = unpack(2);
-        assert_eq!(second.buffer().as_ptr(), place);
+        assert_eq!(place(&second), first_place);
+        // The second is read while the third is asked for, the third while the fourth is.
         let third = unpack(3);
-        assert_ne!(third.buffer().as_ptr(), place);
+        assert_ne!(place(&third), first_place);
         assert_eq!((second.buffer()[0], third.buffer()[0]), (2, 3));
+        drop(second);
+        let fourth = unpack(4);
+        assert_eq!(place(&fourth), first_place);
+        let fifth = unpack(5);
+        assert_eq!([&third, &fourth, &fifth].map(|page| page.buffer()[4_999]), [3, 4, 5]);
     }
 
     #[test]

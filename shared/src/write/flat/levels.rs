@@ -1,9 +1,9 @@
 //! Definition levels of a column that may be null: 0 for a null, 1 for a value, as runs and bits.
 
 use arrow::array::BooleanBufferBuilder;
-use arrow::buffer::NullBuffer;
 
 use super::hybrid;
+use super::selected::WrittenRows;
 
 /// Which rows of a page have a value.
 #[derive(Debug)]
@@ -18,13 +18,13 @@ impl Levels {
     }
 
     /// Appends rows.
-    pub fn append(&mut self, rows: usize, nulls: Option<&NullBuffer>) {
-        match nulls {
+    pub fn append(&mut self, rows: &WrittenRows) {
+        match &rows.nulls {
             Some(nulls) => {
                 self.nulls += nulls.null_count();
                 self.bits.append_buffer(nulls.inner());
             }
-            None => self.bits.append_n(rows, true),
+            None => self.bits.append_n(rows.count, true),
         }
     }
 

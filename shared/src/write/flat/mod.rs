@@ -23,6 +23,7 @@ mod hybrid;
 mod kind;
 mod levels;
 mod recent;
+mod selected;
 mod source;
 mod statistics;
 mod table;
@@ -31,8 +32,7 @@ mod table;
 mod tests;
 mod used;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::buffer::NullBuffer;
+use arrow::array::{Array, AsArray, DictionaryArray};
 use arrow::datatypes::{DataType, Int32Type};
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
@@ -47,6 +47,7 @@ use header::Form;
 use kind::Kind;
 use levels::Levels;
 use recent::Recent;
+pub(super) use selected::SelectedValues;
 use source::Source;
 use statistics::Range;
 use table::Table;
@@ -96,7 +97,6 @@ pub(super) struct Buffers {
     /// What is used for a moment.
     body: Vec<u8>,
     bits: Vec<u64>,
-    valid: Vec<i32>,
     press: Press,
 }
 
@@ -109,7 +109,7 @@ impl Buffers {
     /// What they take, the codec's contexts left out.
     pub fn bytes(&self) -> usize {
         let words = self.words.capacity().saturating_add(self.bits.capacity()).saturating_mul(8);
-        let codes = self.codes.capacity().saturating_add(self.valid.capacity()).saturating_mul(4);
+        let codes = self.codes.capacity().saturating_mul(4);
         let bytes = self.plain.capacity().saturating_add(self.body.capacity()).saturating_add(self.press.bytes());
         words.saturating_add(codes).saturating_add(bytes)
     }
@@ -152,7 +152,7 @@ impl FlatColumn {
 
     /// Writes a run of rows, which arrays hold one after the other. The rows of a run, but not the arrays that hold
     /// them, decide where pages end.
-    pub fn write(&mut self, run: &[ArrayRef], spare: &mut Buffers) -> Result<()> {
+    pub fn write(&mut self, run: &[SelectedValues], spare: &mut Buffers) -> Result<()> {
         self.exchange(spare);
         let written = self.write_run(run);
         self.exchange(spare);
@@ -175,71 +175,73 @@ impl FlatColumn {
         }
     }
 
-    fn write_run(&mut self, run: &[ArrayRef]) -> Result<()> {
-        for array in run {
-            match array.as_dictionary_opt::<Int32Type>() {
-                Some(coded) => {
-                    let nulls = match coded.values().null_count() {
-                        0 => coded.nulls().cloned(),
-                        _ => coded.logical_nulls(),
-                    };
+    fn write_run(&mut self, run: &[SelectedValues]) -> Result<()> {
+        for values in run {
+            match (values.array().as_dictionary_opt::<Int32Type>(), values.array().data_type()) {
+                (Some(coded), _) => {
                     let mut table = match self.table.take() {
                         Some(table) if table.is_of(coded.values()) => table,
                         _ => Table::new(coded.values())?,
                     };
-                    self.coded(coded.keys().values(), nulls.as_ref(), &mut table)?;
+                    self.coded(coded, values, &mut table)?;
                     self.table = Some(table);
                 }
-                None => match array.data_type() {
-                    DataType::Dictionary(_, values) => {
-                        let plain = arrow::compute::cast(array, values)?;
-                        self.uncoded(&plain, plain.nulls())?;
-                    }
-                    _ => self.uncoded(array, array.nulls())?,
-                },
+                (None, DataType::Dictionary(_, of)) => {
+                    let plain = arrow::compute::cast(&values.alone()?, of)?;
+                    self.uncoded(&SelectedValues::new(&plain, None))?;
+                }
+                _ => self.uncoded(values)?,
             }
         }
         if self.levels.rows() >= self.page_rows { self.end_page() } else { Ok(()) }
     }
 
     /// Rows of a dictionary's codes.
-    fn coded(&mut self, keys: &[i32], nulls: Option<&NullBuffer>, table: &mut Table) -> Result<()> {
+    fn coded(&mut self, coded: &DictionaryArray<Int32Type>, values: &SelectedValues, table: &mut Table) -> Result<()> {
+        let nulls_of = |coded: &DictionaryArray<Int32Type>| match coded.values().null_count() {
+            0 => coded.nulls().cloned(),
+            _ => coded.logical_nulls(),
+        };
         match self.mode {
             Mode::Coded => {
+                let rows = values.rows(nulls_of(coded))?;
                 let all_used = self.used.has_all(self.entries.len());
                 let (recent, entries) = (&mut self.recent, &mut self.entries);
                 let find = |value: Value<'_>| match value {
                     Value::Bits(bits) => recent.code(bits, entries),
                     Value::Bytes(bytes) => entries.code_of_bytes(bytes),
                 };
-                let Buffers { codes, valid, .. } = &mut self.buffers;
-                table.translate((keys, nulls), valid, codes, &mut self.used, all_used, find)?;
-                self.levels.append(keys.len(), nulls);
-                Ok(())
+                let keys = (coded.keys().values().as_ref(), rows.held.as_ref());
+                table.translate(keys, &mut self.buffers.codes, &mut self.used, all_used, find)?;
+                self.levels.append(&rows);
             }
             Mode::Plain => {
-                let valid = |at: usize| nulls.is_none_or(|nulls| nulls.is_valid(at));
-                for (at, key) in keys.iter().enumerate() {
-                    let value = if valid(at) { Some(table.value(*key)?) } else { None };
-                    self.plain_value(value)?;
+                let alone = values.alone()?;
+                let coded = alone.as_dictionary::<Int32Type>();
+                let nulls = nulls_of(coded);
+                for (at, key) in coded.keys().values().iter().enumerate() {
+                    let is_valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(at));
+                    self.plain_value(if is_valid { Some(table.value(*key)?) } else { None })?;
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// Rows of plain values.
-    fn uncoded(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
+    fn uncoded(&mut self, values: &SelectedValues) -> Result<()> {
         match (self.mode, self.kind.width()) {
-            (Mode::Plain, Some(8)) => return self.plain_words(array, nulls),
-            (Mode::Coded, Some(_)) => return self.codes_of_bits(array, nulls),
+            (Mode::Plain, Some(8)) => return self.plain_words(values),
+            (Mode::Coded, Some(_)) => return self.codes_of_bits(values),
             _ => {}
         }
-        let source = Source::new(array)?;
+        let array = values.alone()?;
+        let rows = SelectedValues::new(&array, None).rows(array.nulls().cloned())?;
+        let source = Source::new(&array)?;
         let is_coded = self.mode == Mode::Coded;
         let start = self.buffers.codes.len();
         for at in 0..array.len() {
-            let value = nulls.is_none_or(|nulls| nulls.is_valid(at)).then(|| source.value(at));
+            let value = rows.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(at)).then(|| source.value(at));
             if !is_coded {
                 self.plain_value(value)?;
                 continue;
@@ -254,21 +256,22 @@ impl FlatColumn {
         }
         if is_coded {
             self.used.mark_all(self.buffers.codes.get(start..).unwrap_or_default());
-            self.levels.append(array.len(), nulls);
+            self.levels.append(&rows);
         }
         Ok(())
     }
 
     /// Codes of fixed-width values. Most were met shortly before: those are found without the dictionary.
-    fn codes_of_bits(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
+    fn codes_of_bits(&mut self, values: &SelectedValues) -> Result<()> {
+        let rows = values.rows(values.array().nulls().cloned())?;
         let mut bits = std::mem::take(&mut self.buffers.bits);
         bits.clear();
-        source::append_bits(array, nulls, &mut bits)?;
+        source::append_bits(values.array(), rows.held.as_ref(), &mut bits)?;
         let (recent, entries, start) = (&mut self.recent, &mut self.entries, self.buffers.codes.len());
         self.buffers.codes.extend(bits.iter().map(|bits| recent.code(*bits, entries)));
         self.used.mark_all(self.buffers.codes.get(start..).unwrap_or_default());
         self.buffers.bits = bits;
-        self.levels.append(array.len(), nulls);
+        self.levels.append(&rows);
         Ok(())
     }
 
@@ -285,11 +288,12 @@ impl FlatColumn {
     }
 
     /// Eight bytes each: nothing to do but to move them.
-    fn plain_words(&mut self, array: &ArrayRef, nulls: Option<&NullBuffer>) -> Result<()> {
+    fn plain_words(&mut self, values: &SelectedValues) -> Result<()> {
+        let rows = values.rows(values.array().nulls().cloned())?;
         let start = self.buffers.words.len();
-        source::append_bits(array, nulls, &mut self.buffers.words)?;
+        source::append_bits(values.array(), rows.held.as_ref(), &mut self.buffers.words)?;
         self.range.include_bits(self.buffers.words.get(start..).unwrap_or_default());
-        self.levels.append(array.len(), nulls);
+        self.levels.append(&rows);
         Ok(())
     }
 

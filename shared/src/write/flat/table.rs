@@ -1,17 +1,16 @@
 //! From the codes that values came with to the codes that they are written with.
 
 use arrow::array::{Array, ArrayRef};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::BooleanBuffer;
 use parquet::errors::{ParquetError, Result};
 
 use super::entries::Value;
-use super::source::{Source, append_valid};
+use super::selected::each_run;
+use super::source::Source;
 use super::used::Used;
 
 /// In place of a code that no row has shown yet.
 const UNKNOWN: u32 = u32::MAX;
-/// Keys looked up together.
-const RUN: usize = 64;
 /// How many values there is place for, where they are not more: keys cut to as many bits need not be compared with the places.
 const PLACES: [usize; 5] = [0x100, 0x400, 0x1000, 0x4000, 0x1_0000];
 
@@ -41,30 +40,19 @@ impl Table {
         if place < self.values.len() { Ok(self.source.value(place)) } else { Err(beyond()) }
     }
 
-    /// Appends the output's codes of the rows that have a value, and marks them as used; `keys` come with their nulls, and
-    /// `valid` is a buffer kept for its memory. `find` is asked for the code of each value once. `all_used` tells that every
-    /// code given so far is marked.
+    /// Appends the output's codes of the keys that are held, of all where `held` is `None`, and marks them as used. `find` is
+    /// asked for the code of each value once. `all_used` tells that every code given so far is marked.
     pub fn translate(
         &mut self,
-        keys: (&[i32], Option<&NullBuffer>),
-        valid: &mut Vec<i32>,
+        (keys, held): (&[i32], Option<&BooleanBuffer>),
         codes: &mut Vec<u32>,
         used: &mut Used,
         all_used: bool,
         mut find: impl FnMut(Value<'_>) -> u32,
     ) -> Result<()> {
-        let (keys, nulls) = keys;
-        let keys = match nulls.filter(|nulls| nulls.null_count() > 0) {
-            None => keys,
-            Some(nulls) => {
-                valid.clear();
-                append_valid(keys, nulls, valid, |key| key);
-                valid
-            }
-        };
         let (mut is_beyond, values) = (false, self.values.len());
         codes.reserve(keys.len());
-        for run in keys.chunks(RUN) {
+        each_run(keys, held, |run| {
             // Most runs show nothing new, which is asked once for all of it.
             let start = codes.len();
             let greatest_key = run.iter().fold(0, |greatest, key| greatest.max(key.cast_unsigned()));
@@ -89,7 +77,7 @@ impl Table {
             } else if !all_used {
                 used.mark_all(codes.get(start..).unwrap_or_default());
             }
-        }
+        });
         if is_beyond { Err(beyond()) } else { Ok(()) }
     }
 }

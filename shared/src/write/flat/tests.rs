@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::*;
-use arrow::compute::{cast, concat};
+use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
@@ -24,6 +24,21 @@ const RUN: usize = 100;
 
 thread_local! {
     static SPARE: Cell<Buffers> = Cell::default();
+}
+
+/// Rows of an array; an even number of them among others that are left out.
+fn piece(array: &ArrayRef, at: usize, length: usize) -> SelectedValues {
+    if !length.is_multiple_of(2) {
+        return SelectedValues::new(&array.slice(at, length), None);
+    }
+    let other = (array.len() - 1 - at) as u64;
+    let rows = (at as u64..).take(length).flat_map(|row| match row % 3 {
+        0 => vec![(row, true), (other, false)],
+        _ => vec![(row, true)],
+    });
+    let (rows, selection): (Vec<u64>, Vec<bool>) = rows.unzip();
+    let array = take(array, &UInt64Array::from(rows), None).unwrap();
+    SelectedValues::new(&array, Some(&selection.into()))
 }
 
 /// A file of one column, whose rows come in arrays cut at `cuts`, in runs of [`RUN`].
@@ -56,7 +71,7 @@ fn file_of_pages(
         let (mut at, mut run) = (start, Vec::new());
         while at < end {
             let length = (*cuts.next().unwrap()).clamp(1, end - at);
-            run.push(array.slice(at, length));
+            run.push(piece(array, at, length));
             at += length;
         }
         column.write(&run, &mut spare).unwrap();
@@ -320,7 +335,7 @@ fn a_null_where_none_is_allowed_is_an_error() {
     let schema = Schema::new(vec![Field::new("c", DataType::Int32, false)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
     let mut column = FlatColumn::new(&DataType::Int32, descriptor.column(0), Compression::UNCOMPRESSED, RUN).unwrap();
-    column.write(&[array], &mut Buffers::default()).unwrap();
+    column.write(&[SelectedValues::new(&array, None)], &mut Buffers::default()).unwrap();
     assert!(column.close(&mut Buffers::default()).is_err());
 }
 
@@ -334,7 +349,7 @@ fn dictionaries_that_change_midway_share_their_codes() {
     let schema = Schema::new(vec![Field::new("c", data_type.clone(), true)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
     let mut column = FlatColumn::new(&data_type, descriptor.column(0), Compression::UNCOMPRESSED, RUN).unwrap();
-    column.write(&pieces, &mut Buffers::default()).unwrap();
+    column.write(&pieces.map(|piece| SelectedValues::new(&piece, None)), &mut Buffers::default()).unwrap();
     // a, b, a; b, c; c, a, d
     assert_eq!(column.buffers.codes, [0, 1, 0, 1, 2, 2, 0, 3]);
 }
