@@ -160,7 +160,7 @@ impl Coding {
 
 /// A dictionary array of codes that are checked here: all of them, null or not, in one pass without a branch, where
 /// [`DictionaryArray::try_new`] asks one after the other.
-#[allow(unsafe_code, reason = "a tenth of what decoding a column costs would go into the check")]
+#[allow(unsafe_code, reason = "asking one code after the other takes 3 % of all time")]
 fn put_together(codes: Int32Array, values: ArrayRef) -> Result<DictionaryArray<Int32Type>> {
     let greatest = codes.values().iter().fold(0, |greatest, code| greatest.max(code.cast_unsigned()));
     // Where all are null the dictionary may be empty.

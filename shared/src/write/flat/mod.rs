@@ -207,10 +207,7 @@ impl FlatColumn {
                 let rows = values.rows(nulls_of(coded))?;
                 let all_used = self.used.has_all(self.entries.len());
                 let (recent, entries) = (&mut self.recent, &mut self.entries);
-                let find = |value: Value<'_>| match value {
-                    Value::Bits(bits) => recent.code(bits, entries),
-                    Value::Bytes(bytes) => entries.code_of_bytes(bytes),
-                };
+                let find = |value: Value<'_>| code_of(value, recent, entries);
                 let keys = (coded.keys().values().as_ref(), rows.held.as_ref());
                 table.translate(keys, &mut self.buffers.codes, &mut self.used, all_used, find)?;
                 self.levels.append(&rows);
@@ -247,11 +244,7 @@ impl FlatColumn {
                 continue;
             }
             if let Some(value) = value {
-                let code = match value {
-                    Value::Bits(bits) => self.recent.code(bits, &mut self.entries),
-                    Value::Bytes(bytes) => self.entries.code_of_bytes(bytes),
-                };
-                self.buffers.codes.push(code);
+                self.buffers.codes.push(code_of(value, &mut self.recent, &mut self.entries));
             }
         }
         if is_coded {
@@ -389,6 +382,14 @@ impl FlatColumn {
             }
         };
         self.entries.plain_bytes() + packed < plain
+    }
+}
+
+/// The code of a value. A new one gets the next of `entries`.
+fn code_of(value: Value<'_>, recent: &mut Recent, entries: &mut Entries) -> u32 {
+    match value {
+        Value::Bits(bits) => recent.code(bits, entries),
+        Value::Bytes(bytes) => entries.code_of_bytes(bytes),
     }
 }
 
