@@ -1,6 +1,6 @@
 //! The pass over one batch: conform, derive, expect, filter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -157,7 +157,7 @@ impl Cleaner {
         let mut plain = Vec::with_capacity(columns.len());
         for (at, (column, field)) in columns.iter().zip(program.schema.fields()).enumerate() {
             plain.push(match coded::parts(column, field.data_type()) {
-                Some(_) if !read.contains(&at) => self.placeholders.column(at, field.data_type(), rows),
+                Some(_) if !read.contains(&at) => self.placeholders.column(field.data_type(), rows),
                 _ => coded::unpack(column, field.data_type()).map_err(internal)?,
             });
         }
@@ -326,18 +326,18 @@ fn only_coded<'a>(expr: &Compiled, distinct: &'a [Option<Arc<Distinct>>]) -> Opt
     }
 }
 
-/// Columns of nulls, kept for their memory.
+/// A column of nulls for each type, kept for its memory.
 #[derive(Debug, Default)]
-pub(super) struct Placeholders(Mutex<BTreeMap<usize, ArrayRef>>);
+pub(super) struct Placeholders(Mutex<HashMap<DataType, ArrayRef>>);
 
 impl Placeholders {
-    fn column(&self, at: usize, data_type: &DataType, rows: usize) -> ArrayRef {
+    fn column(&self, data_type: &DataType, rows: usize) -> ArrayRef {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.get(&at) {
+        match known.get(data_type) {
             Some(column) if column.len() >= rows => column.slice(0, rows),
             _ => {
                 let column = new_null_array(data_type, rows);
-                known.insert(at, column.clone());
+                known.insert(data_type.clone(), column.clone());
                 column
             }
         }

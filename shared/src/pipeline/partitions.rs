@@ -83,6 +83,14 @@ impl<'a> Output<'a> {
         Ok(Self::Whole(Box::new(PartWriter::begin(schema, options.clone(), upload))))
     }
 
+    /// Waits until rows are taken without waiting.
+    pub(super) async fn ready(&self) {
+        match self {
+            Self::Whole(part) => part.ready().await,
+            Self::Partitioned(_) => {}
+        }
+    }
+
     /// Takes kept rows and their partitions' values, level by level.
     pub(super) async fn write(&mut self, rows: SelectedRows, values: &[ArrayRef]) -> Result<()> {
         match self {

@@ -222,10 +222,12 @@ impl<'a> Work<'a> {
             while row < window.end {
                 let batch = match pending.take() {
                     Some(rest) => rest,
-                    None => match reader.next().await? {
-                        Some(batch) => batch,
-                        None => return Err(Error::Internal(format!("rows end at {row}, before the slice does"))),
-                    },
+                    None => {
+                        self.output.ready().await;
+                        let batch = reader.next().await?;
+                        let ended = || Error::Internal(format!("rows end at {row}, before the slice does"));
+                        batch.ok_or_else(ended)?
+                    }
                 };
                 let room = usize::try_from(window.end - row).unwrap_or(usize::MAX);
                 let here = batch.num_rows().min(room);

@@ -87,6 +87,14 @@ impl PartWriter {
         Self { commands: Some(commands), work: Some(Work { encoder, uploader }), upload: None }
     }
 
+    /// Waits until the encoder has room for rows: whoever makes them then holds none while it waits. What went wrong is told
+    /// by the next [`write`](Self::write).
+    pub async fn ready(&self) {
+        if let Some(commands) = &self.commands {
+            let _ = commands.reserve().await;
+        }
+    }
+
     /// Appends rows to the open row group. After an error only [`abort`](Self::abort) makes sense.
     pub async fn write(&mut self, rows: impl Into<SelectedRows>) -> Result<()> {
         self.order(Command::Write(rows.into())).await

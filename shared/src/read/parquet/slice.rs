@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -278,6 +279,7 @@ impl Decode {
     }
 
     fn decode(&self, sender: &mpsc::Sender<Result<RecordBatch>>) -> Result<(), Box<dyn std::error::Error>> {
+        let runtime = Handle::current();
         let mut last: Option<Arc<Coding>> = None;
         for covered in &self.groups {
             let Some(group) = self.footer.metadata.row_groups().get(covered.index) else { continue };
@@ -291,10 +293,11 @@ impl Decode {
                 chunks: self.placed.chunks.clone(),
             };
             let mut batches = Batches::open(&chunks, covered, self.batch_rows, &coding)?;
-            while let Some(batch) = batches.next(&self.footer.metadata)? {
-                if sender.blocking_send(Ok(batch)).is_err() {
-                    return Ok(());
-                }
+            loop {
+                // A batch is decoded once there is room for it: none waits beside those that are ahead.
+                let Ok(room) = runtime.block_on(sender.reserve()) else { return Ok(()) };
+                let Some(batch) = batches.next(&self.footer.metadata)? else { break };
+                room.send(Ok(batch));
             }
         }
         Ok(())
