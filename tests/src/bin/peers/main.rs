@@ -18,7 +18,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -144,6 +144,7 @@ fn once(job: &Job, task: Task, file: &Path, work: &Path, before: Option<&Content
     }
     fs::create_dir_all(&output)?;
     let command = job.command(task, file, &output).context("nobody wrote this task for it")?;
+    settle()?;
     let cost = measure::measure(&command, &work.join(format!("{}.log", job.name)))?;
     let written = job.written(&output);
     let content = match before {
@@ -158,6 +159,13 @@ fn once(job: &Job, task: Task, file: &Path, work: &Path, before: Option<&Content
     };
     fs::remove_dir_all(&output)?;
     Ok((cost, content))
+}
+
+/// Has the disk write what runs before have left to it: most leave all of their output in memory, and whoever syncs his own
+/// would wait for theirs.
+fn settle() -> Result<()> {
+    let status = Command::new("sync").status().context("sync, of coreutils")?;
+    if status.success() { Ok(()) } else { bail!("sync ended with {status}") }
 }
 
 /// Reads the file once, so that nobody pays for being the first.
