@@ -167,8 +167,9 @@ impl<W: Write + Send> Encoder<W> {
                     (rows, Some(behind))
                 }
             };
-            if self.run_rows.is_none() {
-                // They are looked at before they are written.
+            // Where most are left out, they would be gathered with the few. The first ones are looked at before they are written.
+            let is_sparse = rows.selection().is_some_and(|all| rows.num_rows() < all.len() / 2);
+            if is_sparse || self.run_rows.is_none() {
                 rows = rows.into_batch()?.into();
             }
             self.gathered_bytes = self.gathered_bytes.saturating_add(bytes_of(&rows)?);
