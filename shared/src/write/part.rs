@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::basic::Compression;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -81,7 +82,8 @@ impl PartWriter {
     pub fn begin(schema: SchemaRef, options: PartOptions, upload: DeferredUpload) -> Self {
         let (commands, orders) = mpsc::channel(WAITING);
         let (pieces, encoded) = mpsc::channel(1);
-        let sink = Sink { pieces, piece_bytes: upload.part_bytes(), filling: Piece::default() };
+        let sink =
+            Sink { runtime: Handle::current(), pieces, piece_bytes: upload.part_bytes(), filling: Piece::default() };
         let encoder = tokio::task::spawn_blocking(move || encode(orders, sink, schema, &options));
         let uploader = tokio::spawn(carry(encoded, upload));
         Self { commands: Some(commands), work: Some(Work { encoder, uploader }), upload: None }
@@ -192,16 +194,21 @@ fn encode(
 
 /// The uploading task.
 async fn carry(mut encoded: mpsc::Receiver<Bytes>, mut upload: DeferredUpload) -> (DeferredUpload, Result<()>) {
-    while let Some(bytes) = encoded.recv().await {
-        if let Err(error) = upload.write(bytes).await {
-            return (upload, Err(error));
+    let carried = async {
+        loop {
+            upload.ready().await?;
+            let Some(bytes) = encoded.recv().await else { return Ok(()) };
+            upload.write(bytes).await?;
         }
-    }
-    (upload, Ok(()))
+    };
+    let carried = carried.await;
+    (upload, carried)
 }
 
-/// Hands bytes over to the uploading task, in pieces as the upload sends them.
+/// Hands bytes over to the uploading task, in pieces as the upload sends them. One is begun once the one before it is taken:
+/// beside those on their way there is one piece in memory.
 struct Sink {
+    runtime: Handle,
     pieces: mpsc::Sender<Bytes>,
     piece_bytes: usize,
     filling: Piece,
@@ -210,6 +217,8 @@ struct Sink {
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.filling.len() == 0 {
+            // That the upload has ended is told when the piece is handed over.
+            let _ = self.runtime.block_on(self.pieces.reserve());
             self.filling = Piece::with_capacity(self.piece_bytes);
         }
         let room = self.piece_bytes.saturating_sub(self.filling.len());

@@ -95,6 +95,17 @@ impl DeferredUpload {
         self.options.part_bytes
     }
 
+    /// Waits until a part is sent without waiting: whoever asks for the next one then holds none meanwhile.
+    pub async fn ready(&mut self) -> Result<()> {
+        while self.running.len() >= self.options.concurrent_parts {
+            match self.running.join_next().await {
+                Some(done) => self.take(done)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the next bytes. Those of one part, or of a last one, are passed on as they are; others are copied together. Waits
     /// only where as many parts as allowed are in flight.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
@@ -173,12 +184,7 @@ impl DeferredUpload {
     }
 
     async fn send(&mut self, bytes: Bytes) -> Result<()> {
-        while self.running.len() >= self.options.concurrent_parts {
-            match self.running.join_next().await {
-                Some(done) => self.take(done)?,
-                None => break,
-            }
-        }
+        self.ready().await?;
         let number = self.begun.saturating_add(1);
         if u64::from(number) > MAX_PARTS {
             return Err(Error::Limit {
