@@ -4,7 +4,7 @@
 //! Stages overlap in the pipeline, so their sum is CPU time, not the time that a slice takes. Compressing is the
 //! difference between the two encodings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +23,7 @@ use rowmill::write::{DeferredUpload, PartOptions, PartWriter, UploadOptions};
 use rowmill_tests::fhvhv::{self, Layout};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
 const ROWS: u64 = 262_144;
 
@@ -143,11 +144,12 @@ fn copy(bencher: Bencher<'_, '_>) {
     let options = PartOptions { compression, metadata: BTreeMap::new(), threads: 1 };
     bencher.counter(ItemsCount::new(ROWS)).bench(|| {
         runtime().block_on(async {
-            let options_read = ReadOptions::default();
-            let held = HeldRowGroup::fetch(&trips.source, &trips.footer, 0, 0..ROWS, &options_read).await;
-            let held = held.unwrap().unwrap();
+            let held = HeldRowGroup::fetch(&trips.source, &trips.footer, 0, 0..ROWS, &BTreeSet::new()).await;
+            let (sender, chunks) = mpsc::channel(1);
+            let sending = tokio::spawn(held.unwrap().unwrap().send_chunks(sender));
             let mut part = PartWriter::begin(schema.clone(), options.clone(), upload().await);
-            part.copy_row_group(held.encoded_chunks().unwrap()).await.unwrap();
+            part.copy_row_group(chunks).await.unwrap();
+            assert!(sending.await.unwrap().unwrap());
             part.finish().await.unwrap()
         })
     });

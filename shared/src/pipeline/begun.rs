@@ -34,8 +34,9 @@ impl Begun {
     }
 
     /// Takes them all back. What cannot be aborted is left to the storage's expiry.
-    pub async fn abort(self, ctx: &Context) {
-        for (key, upload_id) in self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    pub async fn abort(&self, ctx: &Context) {
+        let begun = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for (key, upload_id) in begun {
             if let Err(error) = ctx.ledger.sink().abort_upload(&key, &upload_id).await {
                 tracing::warn!(key, upload_id, %error, "upload not aborted: left to expiry");
             }

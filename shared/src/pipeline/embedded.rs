@@ -65,12 +65,13 @@ pub async fn drain(
     workers: usize,
     mut watch: impl FnMut(Progress),
 ) -> Result<()> {
+    let formats = Arc::new(Formats::default());
     let mut in_hand: JoinSet<Option<Progress>> = JoinSet::new();
     loop {
         while in_hand.len() < workers.max(1) {
             // The end of one run goes before the beginning of the next: fewer runs are open at once.
             let Some((queue, delivery)) = next(finalizing).or_else(|| next(work)) else { break };
-            in_hand.spawn(deliver(ctx.clone(), queue, delivery));
+            in_hand.spawn(deliver(ctx.clone(), Arc::clone(&formats), queue, delivery));
         }
         let Some(ended) = in_hand.join_next().await else { return Ok(()) };
         let progress = ended.map_err(|error| Error::Internal(format!("a worker ended abnormally: {error}")))?;
@@ -85,8 +86,8 @@ fn next(queue: &Arc<MemoryQueue>) -> Option<(Arc<MemoryQueue>, Delivery)> {
 }
 
 /// Handles one delivery as a function would: acknowledged when done, given back on an error.
-async fn deliver(ctx: Context, queue: Arc<MemoryQueue>, delivery: Delivery) -> Option<Progress> {
-    let error = match handle(&ctx, &delivery.body).await {
+async fn deliver(ctx: Context, formats: Arc<Formats>, queue: Arc<MemoryQueue>, delivery: Delivery) -> Option<Progress> {
+    let error = match handle(&ctx, &formats, &delivery.body).await {
         Ok(progress) => {
             queue.ack(delivery.id);
             return progress;
@@ -126,7 +127,7 @@ async fn by_policy(ctx: &Context, delivery: &Delivery, error: &Error) -> Option<
     Some(retried).filter(|retried| *retried == Retried::GivenUp || !exhausted)
 }
 
-async fn handle(ctx: &Context, body: &str) -> Result<Option<Progress>> {
+async fn handle(ctx: &Context, formats: &Formats, body: &str) -> Result<Option<Progress>> {
     match Message::decode(body)? {
         message @ (Message::Run { .. }
         | Message::GiveUp { .. }
@@ -138,7 +139,7 @@ async fn handle(ctx: &Context, body: &str) -> Result<Option<Progress>> {
         },
         message @ (Message::File { .. } | Message::Slice { .. }) => {
             let run_id = message.run_id().to_owned();
-            Ok(match process(ctx, &Formats, message).await? {
+            Ok(match process(ctx, formats, message).await? {
                 Processed::Planned { sent } => Some(Progress::Planned { run_id, slices: sent }),
                 Processed::Recorded => Some(Progress::Recorded { run_id }),
                 Processed::Stopped | Processed::EndedBefore => None,

@@ -4,32 +4,34 @@ use async_trait::async_trait;
 
 use super::Context;
 use super::convert::Convert;
+use super::prepared::PreparedSources;
 use super::slice::{clean_slice, source_file};
 use super::text::{TextSplit, split_text};
-use crate::clean::Cleaner;
 use crate::dataset::Format;
 use crate::ledger::records::{FORMAT, TEXT_FORMAT};
 use crate::ledger::{Plan, Run, SliceDone, keys};
 use crate::plan::admission::{self, Shape};
-use crate::read::parquet::{Footer, find_pages, read_again, read_from_start};
+use crate::read::parquet::{find_pages, read_again, read_from_start};
 use crate::{Result, plan};
 
-/// The formats that a dataset file may name.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Formats;
+/// The formats that a dataset file may name. Built once per process: it keeps what the slices of a run have in common.
+#[derive(Debug, Default)]
+pub struct Formats {
+    prepared: PreparedSources,
+}
 
 #[async_trait]
 impl Convert for Formats {
     async fn plan(&self, ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<Plan> {
-        ctx.before_deadline(make_plan(ctx, run, earlier)).await
+        ctx.before_deadline(make_plan(ctx, &self.prepared, run, earlier)).await
     }
 
     async fn clean(&self, ctx: &Context, plan: &Plan, index: u32, attempt: &str) -> Result<SliceDone> {
-        clean_slice(ctx, plan, index, attempt).await
+        clean_slice(ctx, &self.prepared, plan, index, attempt).await
     }
 }
 
-async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<Plan> {
+async fn make_plan(ctx: &Context, prepared: &PreparedSources, run: &Run, earlier: Option<&Plan>) -> Result<Plan> {
     let created_at_ms = ctx.now_ms();
     let dataset = ctx.config(&run.config).await?;
     if dataset.spec.source.format != Format::Parquet {
@@ -52,9 +54,8 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
         });
     }
     let file = source_file(ctx, run).await?;
-    let footer = Footer::read(&file).await?;
-    // Compiles the contract and the SQL against this very schema, so that what can never work fails before any row.
-    Cleaner::new(&dataset, &footer.schema, &file.uri())?;
+    let prepared = prepared.of(run, &dataset, &file).await?;
+    let footer = &prepared.footer;
     let output = &dataset.spec.output;
     let wanted = Shape { row_group_rows: output.row_group_rows, slice_row_groups: output.slice_row_groups };
     let (row_group_rows, slices, shape_note) = match earlier {
@@ -72,9 +73,9 @@ async fn make_plan(ctx: &Context, run: &Run, earlier: Option<&Plan>) -> Result<P
             (shape.row_group_rows, slices, note)
         }
     };
-    let pages = find_pages(&file, &footer, &slices).await?;
-    let notes = shape_note.into_iter().chain(read_from_start(&footer, &slices, &pages));
-    let notes = notes.chain(read_again(&footer, &slices, &pages)).collect();
+    let pages = find_pages(&file, footer, &slices).await?;
+    let notes = shape_note.into_iter().chain(read_from_start(footer, &slices, &pages));
+    let notes = notes.chain(read_again(footer, &slices, &pages)).collect();
     Ok(Plan {
         format: FORMAT,
         run: run.clone(),

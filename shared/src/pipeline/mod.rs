@@ -30,6 +30,8 @@ pub mod formats;
 #[cfg(feature = "process")]
 mod partitions;
 #[cfg(feature = "process")]
+mod prepared;
+#[cfg(feature = "process")]
 mod slice;
 #[cfg(feature = "process")]
 pub mod text;

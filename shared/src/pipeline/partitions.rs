@@ -13,6 +13,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc;
 
 use super::Context;
 use super::begun::Begun;
@@ -99,8 +100,8 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Takes a row group of the source as it is encoded there. Rows that go to partitions cannot be copied.
-    pub(super) async fn copy_row_group(&mut self, chunks: Vec<EncodedChunk>) -> Result<()> {
+    /// Takes a row group of the source as it is encoded there, chunk by chunk. Rows that go to partitions cannot be copied.
+    pub(super) async fn copy_row_group(&mut self, chunks: mpsc::Receiver<EncodedChunk>) -> Result<()> {
         match self {
             Self::Whole(part) => part.copy_row_group(chunks).await,
             Self::Partitioned(_) => {

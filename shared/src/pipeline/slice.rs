@@ -8,10 +8,13 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use parquet::basic::{Compression as Codec, ZstdLevel};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::begun::Begun;
-use super::copy::Copier;
+use super::copy::{Begin, Copier};
 use super::partitions::Output;
+use super::prepared::{Prepared, PreparedSources};
 use super::{Context, text};
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
@@ -19,7 +22,7 @@ use crate::ledger::records::PendingPart;
 use crate::ledger::{Plan, RowCounts, Run, SliceDone, keys};
 use crate::plan::{Slice, windows};
 use crate::read::SourceFile;
-use crate::read::parquet::{Footer, HeldRowGroup, ReadOptions, SliceReader};
+use crate::read::parquet::{HeldRowGroup, ReadOptions, SliceReader};
 use crate::read::text::TextReader;
 use crate::reports::Collector;
 use crate::selected::SelectedRows;
@@ -34,12 +37,25 @@ pub(super) async fn source_file(ctx: &Context, run: &Run) -> Result<SourceFile> 
 
 /// Cleans one slice to deferred uploads. Stops a margin before the deadline, wherever it is then: what it began is
 /// aborted, and [`Error::Deadline`] says so.
-pub(super) async fn clean_slice(ctx: &Context, plan: &Plan, index: u32, attempt: &str) -> Result<SliceDone> {
+pub(super) async fn clean_slice(
+    ctx: &Context,
+    sources: &PreparedSources,
+    plan: &Plan,
+    index: u32,
+    attempt: &str,
+) -> Result<SliceDone> {
     let started = Instant::now();
     let begun = Begun::default();
     let cleaning = async {
-        let mut work = Work::begin(ctx, plan, index, attempt, &begun).await?;
-        work.run().await?;
+        let mut work = Work::begin(ctx, sources, plan, index, attempt, &begun, Begin::Early).await?;
+        if work.run().await? == Ran::InVain {
+            drop(work);
+            begun.abort(ctx).await;
+            work = Work::begin(ctx, sources, plan, index, attempt, &begun, Begin::Late).await?;
+            if work.run().await? == Ran::InVain {
+                return Err(Error::Internal("a row group that had passed could not be copied".to_owned()));
+            }
+        }
         work.finish().await
     };
     match ctx.before_deadline(cleaning).await {
@@ -54,6 +70,15 @@ pub(super) async fn clean_slice(ctx: &Context, plan: &Plan, index: u32, attempt:
     }
 }
 
+/// How far a slice came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ran {
+    /// Every row was read.
+    Through,
+    /// A row group was begun to be copied, and must not be: the part is worthless.
+    InVain,
+}
+
 /// A slice's rows.
 enum Rows {
     Parquet(Box<ParquetRows>),
@@ -63,7 +88,7 @@ enum Rows {
 /// A Parquet source about to be read.
 struct ParquetRows {
     file: SourceFile,
-    footer: Footer,
+    prepared: Arc<Prepared>,
     /// `None` where no window can be copied.
     copier: Option<Copier>,
 }
@@ -82,7 +107,7 @@ pub(super) struct Work<'a> {
     attempt: &'a str,
     begun: &'a Begun,
     options: PartOptions,
-    pub(super) cleaner: Cleaner,
+    pub(super) cleaner: Arc<Cleaner>,
     /// Gone once it is read.
     rows: Option<Rows>,
     output: Output<'a>,
@@ -94,7 +119,15 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    async fn begin(ctx: &'a Context, plan: &'a Plan, index: u32, attempt: &'a str, begun: &'a Begun) -> Result<Self> {
+    async fn begin(
+        ctx: &'a Context,
+        sources: &PreparedSources,
+        plan: &'a Plan,
+        index: u32,
+        attempt: &'a str,
+        begun: &'a Begun,
+        copies: Begin,
+    ) -> Result<Self> {
         let slice = plan.slices.iter().find(|slice| slice.index == index);
         let slice = slice.ok_or_else(|| Error::Format {
             what: format!("run {}", plan.run.run_id),
@@ -102,23 +135,27 @@ impl<'a> Work<'a> {
         })?;
         let dataset = ctx.config(&plan.run.config).await?;
         let file = source_file(ctx, &plan.run).await?;
+        let collector =
+            |cleaner: &Cleaner| plan.run.purpose.publishes().then(|| Collector::new(&dataset, cleaner)).flatten();
         let text = plan.text.as_ref().map(|text| text::open(plan, text, index, &dataset, &file)).transpose()?;
-        let (cleaner, rows, options) = match text {
+        let (cleaner, rows, options, reports) = match text {
             Some(text::Reading { cleaner, reader }) => {
                 // Text has no codec to keep: what is compressed is so as a whole.
                 let options = part_options(ctx, plan, slice, codec(&dataset, Codec::ZSTD(ZstdLevel::default()))?);
-                (cleaner, Rows::Text(reader), options)
+                let reports = collector(&cleaner);
+                (Arc::new(cleaner.of_run(&plan.run.run_id)), Rows::Text(reader), options, reports)
             }
             None => {
-                let footer = Footer::read(&file).await?;
-                let cleaner = Cleaner::new(&dataset, &footer.schema, &file.uri())?;
-                let options = part_options(ctx, plan, slice, codec(&dataset, footer.compression)?);
-                let copier = Copier::find(&file, &footer, &cleaner, &dataset, (slice, plan.row_group_rows), &options)?;
-                (cleaner, Rows::Parquet(Box::new(ParquetRows { file, footer, copier })), options)
+                let prepared = sources.of(&plan.run, &dataset, &file).await?;
+                let options = part_options(ctx, plan, slice, codec(&dataset, prepared.footer.compression)?);
+                let reports = collector(&prepared.cleaner);
+                let reported = reports.as_ref().map(Collector::columns).unwrap_or_default();
+                let windows = (slice, plan.row_group_rows);
+                let copier = Copier::find(&file, &prepared, &dataset, windows, &options, reported, copies)?;
+                let cleaner = Arc::clone(&prepared.cleaner);
+                (cleaner, Rows::Parquet(Box::new(ParquetRows { file, prepared, copier })), options, reports)
             }
         };
-        let cleaner = cleaner.of_run(&plan.run.run_id);
-        let reports = plan.run.purpose.publishes().then(|| Collector::new(&dataset, &cleaner)).flatten();
         let output = Output::begin(ctx, plan, slice, &dataset, &cleaner, &options, (begun, attempt)).await?;
         let done = SliceDone {
             drift: cleaner.drift().iter().map(ToString::to_string).collect(),
@@ -142,20 +179,22 @@ impl<'a> Work<'a> {
     }
 
     /// Reads every row of the slice.
-    async fn run(&mut self) -> Result<()> {
+    async fn run(&mut self) -> Result<Ran> {
         match self.rows.take() {
             Some(Rows::Parquet(source)) => self.run_parquet(&source).await,
-            Some(Rows::Text(mut reader)) => self.run_text(&mut reader).await,
+            Some(Rows::Text(mut reader)) => self.run_text(&mut reader).await.map(|()| Ran::Through),
             None => Err(Error::Internal("the slice was read before".to_owned())),
         }
     }
 
     /// Reads window by window: one output row group is one window of source rows, less those set aside.
-    async fn run_parquet(&mut self, source: &ParquetRows) -> Result<()> {
+    async fn run_parquet(&mut self, source: &ParquetRows) -> Result<Ran> {
         let mut windows = windows(self.slice, self.plan.row_group_rows).peekable();
         while let Some(window) = windows.next() {
-            if source.may_copy(&window) {
-                self.copy_or_clean(source, window).await?;
+            if let Some(copier) = source.copier.as_ref().filter(|copier| copier.may_copy(&window)) {
+                if self.copy_or_clean(source, copier, window).await? == Ran::InVain {
+                    return Ok(Ran::InVain);
+                }
                 continue;
             }
             // Windows up to the next one that may be copied are read in one go.
@@ -168,35 +207,49 @@ impl<'a> Work<'a> {
             let reader = self.open(source, rows).await?;
             self.clean(reader, several).await?;
         }
-        Ok(())
+        Ok(Ran::Through)
     }
 
     async fn open(&self, source: &ParquetRows, rows: Range<u64>) -> Result<SliceReader> {
         // Partitions gather rows of several batches, whose codes may mean different values.
         let options = ReadOptions { coded: self.cleaner.partitions().is_empty(), ..ReadOptions::default() };
-        SliceReader::open(&source.file, &source.footer, self.plan.pages.as_ref(), rows, &options).await
+        SliceReader::open(&source.file, &source.prepared.footer, self.plan.pages.as_ref(), rows, &options).await
     }
 
     /// A window that is a row group of the source already: copied where every row passes unchanged.
-    async fn copy_or_clean(&mut self, source: &ParquetRows, window: Range<u64>) -> Result<()> {
-        let held = match &source.copier {
-            Some(copier) => copier.hold(&window).await?,
-            None => None,
-        };
-        let (Some(copier), Some(held)) = (&source.copier, held) else {
+    async fn copy_or_clean(&mut self, source: &ParquetRows, copier: &Copier, window: Range<u64>) -> Result<Ran> {
+        let Some(held) = copier.hold(&window).await? else {
             let reader = self.open(source, window.clone()).await?;
-            return self.clean(reader, vec![window]).await;
+            return self.clean(reader, vec![window]).await.map(|()| Ran::Through);
         };
-        let unchanged = copier.unchanged(&held, window.start).await?;
-        let (Some(warnings), Some(chunks)) = (unchanged, held.encoded_chunks()) else {
-            return self.clean(held.rows(None)?, vec![window]).await;
+        let mut look = copier.look(&held, window.start)?;
+        let passes = match copier.begin {
+            Begin::Early => look.first().await?,
+            Begin::Late => look.rest().await?,
         };
+        if !passes {
+            return self.clean(held.rows(None)?, vec![window]).await.map(|()| Ran::Through);
+        }
+        let (sender, chunks) = mpsc::channel(1);
+        // Ends with the set, wherever this ends.
+        let mut sending = JoinSet::new();
+        sending.spawn(held.clone().send_chunks(sender));
+        self.output.copy_row_group(chunks).await?;
         let rows = window.end - window.start;
-        tracing::debug!(first_row = window.start, rows, "row group copied");
+        if !look.rest().await? {
+            tracing::debug!(first_row = window.start, rows, "row group not copied: a row does not pass as it is");
+            return Ok(Ran::InVain);
+        }
         self.report_copied(&held, rows).await?;
+        let sent = sending.join_next().await.transpose();
+        if !sent.map_err(|error| Error::Internal(format!("copying: {error}")))?.transpose()?.unwrap_or(false) {
+            tracing::debug!(first_row = window.start, rows, "row group not copied: its pages are not all told");
+            return Ok(Ran::InVain);
+        }
+        tracing::debug!(first_row = window.start, rows, "row group copied");
         self.done.rows += RowCounts { read: rows, kept: rows, written: rows, ..RowCounts::default() };
-        add(&mut self.done.warnings, warnings);
-        self.output.copy_row_group(chunks).await
+        add(&mut self.done.warnings, look.warnings);
+        Ok(Ran::Through)
     }
 
     /// Has reports take the rows of a row group that is copied: only the columns that they read are decoded.

@@ -99,16 +99,21 @@ fn is_same(one: &ColumnDescriptor, other: &ColumnDescriptor) -> bool {
         && other.max_rep_level() == 0
 }
 
-/// Appends a row group of these chunks, one for each column of the file.
-pub(super) fn append<W: Write + Send>(file: &mut SerializedFileWriter<W>, chunks: &[EncodedChunk]) -> Result<()> {
+/// Appends a row group of the chunks that `next` gives, one for each column of the file; answers its rows.
+pub(super) fn append<W: Write + Send>(
+    file: &mut SerializedFileWriter<W>,
+    mut next: impl FnMut() -> Option<EncodedChunk>,
+) -> Result<u64> {
     let columns = file.schema_descr().columns().to_vec();
-    if columns.len() != chunks.len() {
-        return Err(ParquetError::General("a row group has other columns than the part".to_owned()));
-    }
     let mut group = file.next_row_group()?;
-    for (chunk, column) in chunks.iter().zip(columns) {
+    let mut rows = None;
+    for column in columns {
+        let chunk = next().ok_or_else(|| ParquetError::General("a row group to copy has ended early".to_owned()))?;
+        if *rows.get_or_insert(chunk.rows) != chunk.rows {
+            return Err(ParquetError::General("columns of a row group to copy have not as many rows".to_owned()));
+        }
         group.append_column(&chunk.bytes, chunk.close(column)?)?;
     }
     group.close()?;
-    Ok(())
+    Ok(rows.unwrap_or(0))
 }

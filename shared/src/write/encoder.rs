@@ -218,11 +218,10 @@ impl<W: Write + Send> Encoder<W> {
         Ok(())
     }
 
-    /// Ends the open row group, and appends one of chunks that are encoded already.
-    pub fn copy_row_group(&mut self, chunks: &[EncodedChunk]) -> Result<()> {
+    /// Ends the open row group, and appends one of the encoded chunks that `next` gives, one for each column.
+    pub fn copy_row_group(&mut self, next: impl FnMut() -> Option<EncodedChunk>) -> Result<()> {
         self.end_row_group()?;
-        copy::append(&mut self.file, chunks)?;
-        self.row_groups.push(chunks.first().map_or(0, |chunk| chunk.rows));
+        self.row_groups.push(copy::append(&mut self.file, next)?);
         Ok(())
     }
 

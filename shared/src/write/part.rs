@@ -53,7 +53,7 @@ pub struct FinishedPart {
 #[derive(Debug)]
 enum Command {
     Write(SelectedRows),
-    Copy(Vec<EncodedChunk>),
+    Copy(mpsc::Receiver<EncodedChunk>),
     EndRowGroup,
     Finish,
 }
@@ -102,8 +102,9 @@ impl PartWriter {
         self.order(Command::Write(rows.into())).await
     }
 
-    /// Ends the open row group, and appends one of these chunks as they are. They must fit: see [`super::fits`].
-    pub async fn copy_row_group(&mut self, chunks: Vec<EncodedChunk>) -> Result<()> {
+    /// Ends the open row group, and appends one of the chunks that come, one for each column, as they are. They must fit: see
+    /// [`super::fits`]. Where they end early the part cannot be finished.
+    pub async fn copy_row_group(&mut self, chunks: mpsc::Receiver<EncodedChunk>) -> Result<()> {
         self.order(Command::Copy(chunks)).await
     }
 
@@ -184,7 +185,7 @@ fn encode(
     while let Some(command) = orders.blocking_recv() {
         match command {
             Command::Write(rows) => encoder.write(rows)?,
-            Command::Copy(chunks) => encoder.copy_row_group(&chunks)?,
+            Command::Copy(mut chunks) => encoder.copy_row_group(|| chunks.blocking_recv())?,
             Command::EndRowGroup => encoder.end_row_group()?,
             Command::Finish => return encoder.finish().map(Some),
         }

@@ -72,7 +72,7 @@ async fn work_off(stack: &Stack) {
             return;
         }
         for message in work {
-            process::process(&stack.ctx, &Formats, message).await.unwrap();
+            process::process(&stack.ctx, &Formats::default(), message).await.unwrap();
         }
         for message in ends {
             finalize::handle(&stack.ctx, message).await.unwrap();
@@ -178,18 +178,18 @@ async fn nothing_is_visible_before_all_slices_are_recorded_and_lost_uploads_are_
     delivered(&stack, "in/a.parquet", days()).await;
     // The file's message plans; of its four slices one stays unfinished: its message is lost, as in a crash.
     for message in stack.work.take() {
-        process::process(&stack.ctx, &Formats, message).await.unwrap();
+        process::process(&stack.ctx, &Formats::default(), message).await.unwrap();
     }
     let mut slices = stack.work.take();
     let lost = slices.pop().unwrap();
     for message in slices {
-        process::process(&stack.ctx, &Formats, message.clone()).await.unwrap();
+        process::process(&stack.ctx, &Formats::default(), message.clone()).await.unwrap();
         // Delivered twice: the second finds the record.
-        process::process(&stack.ctx, &Formats, message).await.unwrap();
+        process::process(&stack.ctx, &Formats::default(), message).await.unwrap();
     }
     assert!(parts(&stack).is_empty());
     assert_eq!(stack.sink.open_uploads().len(), 3 * 7);
-    process::process(&stack.ctx, &Formats, lost).await.unwrap();
+    process::process(&stack.ctx, &Formats::default(), lost).await.unwrap();
     // One upload of many expires before the finalizer comes.
     let gone = stack.sink.open_uploads().pop().unwrap();
     stack.sink.abort_upload(&gone.key, &gone.upload_id).await.unwrap();
@@ -285,16 +285,16 @@ async fn a_run_that_never_published_leaves_its_partitions_to_nobody() {
     let stack = partitioned(BY_DATE);
     delivered(&stack, "in/a.parquet", on((0..150).map(|row| row % 3))).await;
     for message in stack.work.take() {
-        process::process(&stack.ctx, &Formats, message).await.unwrap();
+        process::process(&stack.ctx, &Formats::default(), message).await.unwrap();
     }
     let slices = stack.work.take();
-    process::process(&stack.ctx, &Formats, slices[0].clone()).await.unwrap();
+    process::process(&stack.ctx, &Formats::default(), slices[0].clone()).await.unwrap();
     assert_eq!(stack.sink.open_uploads().len(), 3);
     // A newer version comes and goes first.
     let outcome = ingested(&stack, "in/a.parquet", on([5])).await;
     assert_eq!(outcome.status, Status::Complete);
     for message in slices {
-        let _ = process::process(&stack.ctx, &Formats, message).await;
+        let _ = process::process(&stack.ctx, &Formats::default(), message).await;
     }
     work_off(&stack).await;
     assert_eq!(keys(&stack), ["trips/date=2024-01-06/a.parquet.part-00000.parquet"]);

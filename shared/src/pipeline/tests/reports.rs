@@ -85,7 +85,7 @@ async fn worked(stack: &Stack) {
             return;
         }
         for message in work {
-            process::process(&stack.ctx, &Formats, message).await.unwrap();
+            process::process(&stack.ctx, &Formats::default(), message).await.unwrap();
         }
     }
 }

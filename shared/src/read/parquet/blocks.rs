@@ -120,13 +120,17 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Blocks {
     ranges: Vec<Range<u64>>,
+    /// The first so many are fetched; those behind were here before.
+    fetched: usize,
     state: Mutex<State>,
     arrived: Condvar,
     moved: Notify,
 }
 
 impl Blocks {
-    pub fn new(plan: &BlockPlan) -> Self {
+    /// The plan's blocks, the last of which are here already: those in `held`, in order.
+    pub fn new(plan: &BlockPlan, held: Vec<Bytes>) -> Self {
+        let fetched = plan.blocks.len().saturating_sub(held.len());
         let mut pieces = vec![0usize; plan.blocks.len()];
         for (_, block) in plan.chunks.values().flatten() {
             if let Some(count) = pieces.get_mut(*block) {
@@ -134,22 +138,25 @@ impl Blocks {
             }
         }
         let state = State {
-            slots: plan.blocks.iter().map(|_| Slot::Awaited).collect(),
+            slots: (0..fetched).map(|_| Slot::Awaited).chain(held.into_iter().map(Slot::Here)).collect(),
             pieces,
             held: 0,
             wanted: None,
             closed: false,
             failure: None,
         };
-        Self { ranges: plan.blocks.clone(), state: Mutex::new(state), arrived: Condvar::new(), moved: Notify::new() }
+        let (arrived, moved) = (Condvar::new(), Notify::new());
+        Self { ranges: plan.blocks.clone(), fetched, state: Mutex::new(state), arrived, moved }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that a block takes of the budget.
     fn length(&self, block: usize) -> u64 {
-        self.ranges.get(block).map_or(0, |range| range.end - range.start)
+        let range = self.ranges.get(block).filter(|_| block < self.fetched);
+        range.map_or(0, |range| range.end - range.start)
     }
 
     /// Blocks the thread until `block` is here. Answers where it starts in the file and its bytes; `None` where it
@@ -210,7 +217,7 @@ impl Blocks {
     }
 
     /// Hands a block over.
-    pub fn put(&self, block: usize, bytes: Bytes) {
+    fn put(&self, block: usize, bytes: Bytes) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let unneeded = state.pieces.get(block).is_none_or(|count| *count == 0);
@@ -248,7 +255,7 @@ pub(super) async fn fetch(source: SourceFile, blocks: Arc<Blocks>, reads: usize,
     loop {
         let mut moved = std::pin::pin!(blocks.moved.notified());
         moved.as_mut().enable();
-        while next < blocks.ranges.len() && running.len() < reads.max(1) && blocks.begin(next, budget) {
+        while next < blocks.fetched && running.len() < reads.max(1) && blocks.begin(next, budget) {
             if let Some(range) = blocks.ranges.get(next).cloned() {
                 let (source, block) = (&source, next);
                 running.push(async move { (block, read(source, range).await) });
@@ -258,7 +265,7 @@ pub(super) async fn fetch(source: SourceFile, blocks: Arc<Blocks>, reads: usize,
         if blocks.lock().closed {
             return;
         }
-        if next >= blocks.ranges.len() && running.is_empty() {
+        if next >= blocks.fetched && running.is_empty() {
             return;
         }
         tokio::select! {
@@ -348,7 +355,7 @@ mod tests {
     #[tokio::test]
     async fn a_block_beyond_the_budget_comes_where_the_decoder_waits_for_it() {
         let plan = far_apart(4);
-        let blocks = Arc::new(Blocks::new(&plan));
+        let blocks = Arc::new(Blocks::new(&plan, Vec::new()));
         let (_, source) = OneFile::new(vec![7; 400_000]).source();
         let fetcher = tokio::spawn(fetch(source, blocks.clone(), 1, 1));
         // Nothing is released, and still each comes.
@@ -359,7 +366,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_is_fetched_ahead_than_the_budget_allows() {
         let plan = far_apart(10);
-        let blocks = Arc::new(Blocks::new(&plan));
+        let blocks = Arc::new(Blocks::new(&plan, Vec::new()));
         let (storage, source) = OneFile::new(vec![7; 1_000_000]).source();
         let fetcher = tokio::spawn(fetch(source, blocks.clone(), 8, 35));
         take(blocks.clone(), vec![0]).await;
@@ -375,7 +382,7 @@ mod tests {
     #[tokio::test]
     async fn a_failed_read_wakes_the_decoder_and_is_told() {
         let plan = far_apart(3);
-        let blocks = Arc::new(Blocks::new(&plan));
+        let blocks = Arc::new(Blocks::new(&plan, Vec::new()));
         let mut storage = OneFile::new(vec![7; 300_000]);
         storage.changes_at_read = Some(0);
         let (_, source) = storage.source();

@@ -82,7 +82,7 @@ impl SliceReader {
         let known = Arc::new(KnownPages::find(source, footer, cut, pages).await?);
         let ahead = options.fetched_bytes.min(source.storage.reads_ahead());
         let mut plan = blocks::plan(pieces(footer, &groups, &known), ahead);
-        let blocks = Arc::new(Blocks::new(&plan));
+        let blocks = Arc::new(Blocks::new(&plan, Vec::new()));
         let fetcher = tokio::spawn(blocks::fetch(source.clone(), blocks.clone(), options.concurrent_reads, ahead));
         let placed =
             PlacedRows { pages: known, blocks, chunks: Arc::new(Mutex::new(std::mem::take(&mut plan.chunks))) };
@@ -191,7 +191,7 @@ fn batch_rows(footer: &Footer, groups: &[Covered], wanted: usize) -> usize {
 }
 
 /// What the decoder will read, piece by piece.
-fn pieces(footer: &Footer, groups: &[Covered], known: &KnownPages) -> Vec<Piece> {
+pub(super) fn pieces(footer: &Footer, groups: &[Covered], known: &KnownPages) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut before = 0u64;
     for covered in groups {
