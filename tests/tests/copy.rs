@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arrow::array::{ArrayRef, RecordBatch, StringDictionaryBuilder};
+use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringDictionaryBuilder};
 use arrow::compute::concat_batches;
-use arrow::datatypes::Int32Type;
+use arrow::datatypes::{Float32Type, Int32Type};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -224,5 +224,58 @@ async fn another_codec_type_or_size_is_not_copied_but_keep_keeps_the_codec() -> 
         let before = chunks(&Bytes::from(std::fs::read(&source)?))?;
         assert_eq!(chunks(&parts[0])?[0] == before[0], expected, "{name}");
     }
+    Ok(())
+}
+
+/// Uploads that nobody has completed or aborted.
+fn left_uploads(sink: &Path) -> Result<Vec<PathBuf>> {
+    let uploads = std::fs::read_dir(sink.join("_rowmill/uploads"))?.map(|upload| Ok(upload?.path()));
+    let uploads = uploads.collect::<std::io::Result<Vec<_>>>()?;
+    Ok(uploads.into_iter().filter(|upload| upload.extension().is_none_or(|ended| ended != "done")).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_row_to_set_aside_far_behind_the_first_ones_is_set_aside() -> Result<()> {
+    const ROWS: u64 = 140_000;
+    let folder = tempfile::tempdir()?;
+    let mut groups = vec![trips(0..ROWS, Dirt::None)?, trips(ROWS..2 * ROWS, Dirt::None)?];
+    let at = groups[1].schema().index_of("base_passenger_fare")?;
+    let mut columns = groups[1].columns().to_vec();
+    let fares = columns[at].as_primitive::<Float32Type>().values();
+    let fares = fares.iter().enumerate().map(|(row, fare)| if row == 139_000 { -1.0 } else { *fare });
+    columns[at] = Arc::new(Float32Array::from_iter_values(fares));
+    groups[1] = RecordBatch::try_new(groups[1].schema(), columns)?;
+    let source = file(folder.path(), &groups)?;
+    let large = |text: String| text.replace("4_000", "140_000");
+    for (name, rows_of) in [("in one slice", "slice_row_groups = 2\n"), ("in slices of their own", "")] {
+        let (sink, dataset) = (folder.path().join(name), dataset(|text| large(text) + rows_of)?);
+        let (outcome, parts) = ingested(&dataset, &source, &sink, 2).await?;
+        assert_eq!(copied(&source, &parts)?, [true, false], "{name}");
+        let counts = outcome.rows;
+        assert_eq!((counts.read, counts.kept, counts.quarantined), (2 * ROWS, 2 * ROWS - 1, 1), "{name}");
+        assert_eq!(parts.iter().map(|part| Ok(rows(part)?.num_rows())).sum::<Result<usize>>()?, 279_999, "{name}");
+        assert_eq!(left_uploads(&sink)?, Vec::<PathBuf>::new(), "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_no_data_page_ends_the_copy_and_the_run_says_where() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let source = file(folder.path(), &[trips(0..GROUP_ROWS, Dirt::None)?])?;
+    let mut bytes = std::fs::read(&source)?;
+    let told = metadata(&Bytes::from(bytes.clone()))?;
+    // No expression reads tips. A header begins with its page's type, a data page's 0 or an index page's 1 (as a zigzag).
+    let tips = told.row_group(0).columns().iter().find(|column| column.column_path().string() == "tips");
+    let page = usize::try_from(tips.context("tips")?.data_page_offset())?;
+    assert_eq!(bytes[page..page + 2], [0x15, 0]);
+    bytes[page + 1] = 2;
+    std::fs::write(&source, bytes)?;
+    let sink = folder.path().join("sink");
+    let outcome = ingest(&dataset(|text| text)?, &[&source], &sink, 1).await?.into_iter().next().context("one run")?;
+    assert_eq!(outcome.status, Status::Failed);
+    let error = outcome.error.context("an error")?.message;
+    assert!(error.contains("trips.parquet") && error.contains("damaged"), "{error}");
+    assert_eq!((outcome.parts.len(), left_uploads(&sink)?), (0, Vec::new()));
     Ok(())
 }

@@ -404,11 +404,13 @@ fn encode_column(builder: WriterPropertiesBuilder, column: &ColumnDescriptor) ->
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use arrow::array::{DictionaryArray, Int32Array, RecordBatch, StringArray};
+    use arrow::buffer::BooleanBuffer;
 
     use super::*;
 
@@ -438,5 +440,24 @@ mod tests {
         let codes = Int32Array::from_iter_values((0..FIRST_ROWS).map(|row| i32::try_from(row % 3).unwrap()));
         let wide = DictionaryArray::new(codes, Arc::new(StringArray::from(vec!["x".repeat(100_000); 3])));
         assert_eq!(run_rows(vec![Arc::new(wide)]), RUN_ROWS);
+    }
+
+    #[test]
+    fn rows_that_are_left_out_are_gathered_with_the_others_unless_they_are_most() {
+        let rows = 8 * FIRST_ROWS;
+        let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..i32::try_from(rows).unwrap()));
+        let batch = RecordBatch::try_from_iter([("number", numbers)]).unwrap();
+        let options = PartOptions { compression: Compression::SNAPPY, metadata: BTreeMap::new(), threads: 1 };
+        let mut encoder = Encoder::new(Vec::new(), batch.schema(), &options).unwrap();
+        encoder.write(batch.clone().into()).unwrap();
+        for (every, gathered) in [(2, rows), (3, rows / 3 + 1), (100, rows / 100 + 1)] {
+            let selection = BooleanBuffer::collect_bool(rows, |row| row % every == 0);
+            let kept = selection.count_set_bits();
+            let before = encoder.gathered_rows;
+            let columns = batch.columns().to_vec();
+            encoder.write(SelectedRows::try_new(batch.schema(), columns, rows, Some(selection)).unwrap()).unwrap();
+            assert_eq!(encoder.gathered_rows - before, kept);
+            assert_eq!(encoder.gathered.last().unwrap().columns()[0].len(), gathered, "one row in {every}");
+        }
     }
 }

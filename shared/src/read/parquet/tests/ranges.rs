@@ -1,8 +1,14 @@
 //! Which bytes are read.
 
+use std::collections::BTreeSet;
+
 use arrow::array::StringArray;
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use tokio::sync::mpsc;
 
 use super::*;
+use crate::read::parquet::HeldRowGroup;
 use crate::read::testing::OneFile;
 
 fn total(reads: &[std::ops::Range<u64>]) -> u64 {
@@ -178,4 +184,51 @@ async fn a_plan_whose_slices_read_the_same_pages_says_so() {
         let note = read_again(&footer, &slices, &pages);
         assert_eq!(note.as_ref().is_some_and(|note| note.contains("slice_row_groups")), noted, "{note:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_group_that_is_looked_at_and_then_cleaned_or_copied_is_read_once() {
+    let (storage, source) = OneFile::new(like_trips(100_000)).source();
+    let footer = Footer::read(&source).await.unwrap();
+    let rows = 0..footer.total_rows;
+    let (index, bytes) = HeldRowGroup::of_rows(&footer, &rows).unwrap();
+    storage.take_reads();
+    let columns = BTreeSet::from([1, 7, 15]);
+    let held = HeldRowGroup::fetch(&source, &footer, index, rows.clone(), &columns).await.unwrap().unwrap();
+    let looked_at = total(&storage.take_reads());
+    assert!(looked_at < bytes / 4, "{looked_at} of {bytes}");
+
+    assert_eq!(all_rows(held.rows(Some(&[7])).unwrap()).await.num_columns(), 1);
+    assert_eq!(total(&storage.take_reads()), 0);
+
+    let cleaned = all_rows(held.rows(None).unwrap()).await;
+    let reads = storage.take_reads();
+    assert!(total(&reads) + looked_at <= bytes * 101 / 100, "{reads:?}");
+    let expected = SliceReader::open(&source, &footer, None, rows, &ReadOptions::default()).await.unwrap();
+    assert_eq!(cleaned, all_rows(expected).await);
+
+    storage.take_reads();
+    let (sender, mut chunks) = mpsc::channel(1);
+    let sending = tokio::spawn(held.send_chunks(sender));
+    let mut sent = 0;
+    while let Some(chunk) = chunks.recv().await {
+        sent += chunk.bytes.len() as u64;
+    }
+    assert!(sending.await.unwrap().unwrap());
+    assert_eq!(sent, bytes);
+    assert!(total(&storage.take_reads()) + looked_at <= bytes * 101 / 100);
+}
+
+async fn all_rows(mut reader: SliceReader) -> RecordBatch {
+    let mut batches = Vec::new();
+    while let Some(batch) = reader.next().await.unwrap() {
+        // Codes of different batches may be into different dictionaries.
+        let plain = batch.columns().iter().map(|column| match column.data_type() {
+            DataType::Dictionary(_, values) => cast(column, values).unwrap(),
+            _ => column.clone(),
+        });
+        let names = batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        batches.push(RecordBatch::try_from_iter(names.into_iter().zip(plain)).unwrap());
+    }
+    concat_batches(&batches[0].schema(), &batches).unwrap()
 }
