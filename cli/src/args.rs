@@ -76,7 +76,7 @@ pub struct RunArgs {
     /// `""` or incremental, reprocess, test_subset, prune
     #[arg(long, default_value = "", hide_default_value = true, value_name = "INTENT")]
     pub intent: String,
-    /// Slices in hand at once [default: one per core]
+    /// Slices in hand at once; one for every two cores is decoded and encoded [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
     /// Print one JSON document

@@ -53,8 +53,11 @@ impl Engine {
     pub fn new(sink: &Sink, stores: Arc<dyn Stores>, workers: Option<u16>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let workers = workers.map_or(cores, usize::from);
+        // Two threads encode what one decodes.
+        let encoding_slices = workers.min(cores / 2).max(1);
         let limits = Limits {
-            threads: (cores / workers).max(1),
+            threads: (cores / encoding_slices).max(1),
+            encoding_slices,
             small_whole: false,
             peak_mib: rowmill::telemetry::peak_mib,
             ..Limits::default()

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::refresh::Refresh;
 use crate::clock::Clock;
 use crate::cost::Usage;
@@ -33,6 +35,9 @@ pub struct Limits {
     pub small_whole: bool,
     /// Threads that encode a slice's columns.
     pub threads: usize,
+    /// Slices whose rows a process decodes and encodes at once. Others in hand are planned, copied, uploaded and recorded
+    /// meanwhile: a slice that has every core to itself takes half the memory of two that share them.
+    pub encoding_slices: usize,
     /// Memory of the process that cleans a slice, bytes; `None` where nothing bounds it.
     pub memory_bytes: Option<u64>,
     /// The most memory that this process has used, MiB, where the system tells.
@@ -51,6 +56,7 @@ impl Default for Limits {
             deadline_stops: 3,
             small_whole: true,
             threads: 1,
+            encoding_slices: Semaphore::MAX_PERMITS,
             memory_bytes: None,
             peak_mib: || None,
             notice_ms: 24 * 3_600_000,
@@ -82,6 +88,7 @@ pub struct Context {
     /// Who is told how runs ended; `None` where nobody is.
     pub channels: Option<Arc<Channels>>,
     configs: Arc<Mutex<HashMap<String, Arc<Dataset>>>>,
+    encoding: Arc<Semaphore>,
 }
 
 impl Context {
@@ -95,6 +102,7 @@ impl Context {
         limits: Limits,
     ) -> Self {
         let ledger = Ledger::new(sink);
+        let encoding = Arc::new(Semaphore::new(limits.encoding_slices.clamp(1, Semaphore::MAX_PERMITS)));
         Self {
             ledger,
             stores,
@@ -107,6 +115,7 @@ impl Context {
             began_ms: 0,
             channels: None,
             configs: Arc::default(),
+            encoding,
         }
     }
 
@@ -138,6 +147,13 @@ impl Context {
     #[must_use]
     pub fn with_reports(self, reports: Option<Arc<dyn Refresh>>) -> Self {
         Self { reports, ..self }
+    }
+
+    /// Waits until this process may decode and encode another slice's rows, and keeps others from it as long as the answer
+    /// lives.
+    pub async fn encoding_turn(&self) -> Result<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.encoding).acquire_owned().await;
+        turn.map_err(|error| Error::Internal(format!("waiting for other slices: {error}")))
     }
 
     /// The dataset file with this hash, read once per process: it never changes.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use parquet::basic::{Compression as Codec, ZstdLevel};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use super::begun::Begun;
@@ -110,6 +110,8 @@ pub(super) struct Work<'a> {
     pub(super) cleaner: Arc<Cleaner>,
     /// Gone once it is read.
     rows: Option<Rows>,
+    /// Held from the first window that is decoded to the last.
+    turn: Option<OwnedSemaphorePermit>,
     output: Output<'a>,
     /// Begun with the first row that is set aside: most slices have none.
     quarantine: Option<PartWriter>,
@@ -171,6 +173,7 @@ impl<'a> Work<'a> {
             options,
             cleaner,
             rows: Some(rows),
+            turn: None,
             output,
             quarantine: None,
             reports,
@@ -181,7 +184,11 @@ impl<'a> Work<'a> {
     /// Reads every row of the slice.
     async fn run(&mut self) -> Result<Ran> {
         match self.rows.take() {
-            Some(Rows::Parquet(source)) => self.run_parquet(&source).await,
+            Some(Rows::Parquet(source)) => {
+                let ran = self.run_parquet(&source).await;
+                self.turn = None;
+                ran
+            }
             Some(Rows::Text(mut reader)) => self.run_text(&mut reader).await.map(|()| Ran::Through),
             None => Err(Error::Internal("the slice was read before".to_owned())),
         }
@@ -269,6 +276,10 @@ impl<'a> Work<'a> {
 
     /// Cleans the rows of these windows, which follow one another.
     async fn clean(&mut self, mut reader: SliceReader, windows: Vec<Range<u64>>) -> Result<()> {
+        // What the reader fetches comes meanwhile.
+        if self.turn.is_none() {
+            self.turn = Some(self.ctx.encoding_turn().await?);
+        }
         let mut pending: Option<RecordBatch> = None;
         for window in windows {
             let mut row = window.start;

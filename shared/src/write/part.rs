@@ -240,3 +240,34 @@ impl Write for Sink {
         self.pieces.blocking_send(piece).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the upload has ended"))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_piece_is_begun_once_the_one_before_it_is_taken() {
+        let (pieces, mut taken) = mpsc::channel(1);
+        let mut sink = Sink { runtime: Handle::current(), pieces, piece_bytes: 8, filling: Piece::default() };
+        let written = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&written);
+        let writing = tokio::task::spawn_blocking(move || {
+            for _ in 0..6 {
+                sink.write_all(&[7; 4]).unwrap();
+                counted.fetch_add(4, Ordering::SeqCst);
+            }
+        });
+        for piece in 1..=3 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(written.load(Ordering::SeqCst), 8 * piece);
+            assert_eq!(taken.recv().await.unwrap(), Bytes::from_static(&[7; 8]));
+        }
+        writing.await.unwrap();
+        assert_eq!(taken.recv().await, None);
+    }
+}

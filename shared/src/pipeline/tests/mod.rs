@@ -21,3 +21,4 @@ mod retry;
 mod small;
 #[cfg(feature = "process")]
 mod text;
+mod turns;

@@ -49,10 +49,12 @@ impl Default for ReadOptions {
     }
 }
 
-/// Reads the rows of a slice in order. Fetching runs as a task, decoding on a blocking thread; both end when the reader
-/// is dropped.
+/// Reads the rows of a slice in order. Fetching runs as a task from the beginning, decoding on a blocking thread from when the
+/// first batch is asked for; both end when the reader is dropped.
 #[derive(Debug)]
 pub struct SliceReader {
+    /// Until it begins.
+    decoding: Option<(Decode, mpsc::Sender<Result<RecordBatch>>)>,
     batches: mpsc::Receiver<Result<RecordBatch>>,
     fetcher: JoinHandle<()>,
     blocks: Arc<Blocks>,
@@ -89,7 +91,7 @@ impl SliceReader {
         Ok(Self::decode(source, footer, placed, groups, rows, fetcher, options))
     }
 
-    /// Begins to decode what comes into the blocks of `placed`.
+    /// Decodes what comes into the blocks of `placed`.
     pub(super) fn decode(
         source: &SourceFile,
         footer: &Footer,
@@ -109,12 +111,15 @@ impl SliceReader {
             footer: footer.clone(),
             source: source.clone(),
         };
-        tokio::task::spawn_blocking(move || job.run(&sender));
-        Self { batches, fetcher, blocks, source: source.clone(), rows, delivered: 0 }
+        let decoding = Some((job, sender));
+        Self { decoding, batches, fetcher, blocks, source: source.clone(), rows, delivered: 0 }
     }
 
     /// The next batch; `None` once every row of the slice was delivered. Not to be called again after an error.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if let Some((job, sender)) = self.decoding.take() {
+            tokio::task::spawn_blocking(move || job.run(&sender));
+        }
         let wanted = self.rows.end - self.rows.start;
         match self.batches.recv().await {
             Some(Ok(batch)) => {
@@ -243,6 +248,7 @@ fn stretches(group: &RowGroupMetaData, bytes: Range<u64>, add: &mut impl FnMut(R
 }
 
 /// Where the rows to decode lie.
+#[derive(Debug)]
 pub(super) struct PlacedRows {
     pub pages: Arc<KnownPages>,
     pub blocks: Arc<Blocks>,
@@ -250,6 +256,7 @@ pub(super) struct PlacedRows {
 }
 
 /// The decoder's work.
+#[derive(Debug)]
 struct Decode {
     groups: Vec<Covered>,
     placed: PlacedRows,
