@@ -8,7 +8,7 @@ use super::entries::Entries;
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Bits of a slot's place: of values that may be anything, and of times.
 const BITS: u32 = 11;
-const TIMES_BITS: u32 = 17;
+const TIMES_BITS: u32 = 18;
 /// What times are counted in, the largest unit first: seconds and milliseconds, as nanoseconds or microseconds.
 const UNITS: [u64; 3] = [1_000_000_000, 1_000_000, 1_000];
 /// So many of the times are asked for their unit.
