@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -161,11 +162,19 @@ fn once(job: &Job, task: Task, file: &Path, work: &Path, before: Option<&Content
     Ok((cost, content))
 }
 
-/// Has the disk write what runs before have left to it: most leave all of their output in memory, and whoever syncs his own
-/// would wait for theirs.
+/// A virtual machine gives memory that a process had back to its host, which takes processor time from whoever runs next. It
+/// begins two seconds after the process has ended, and some gigabytes take it about as long.
+const SETTLES: Duration = Duration::from_secs(5);
+
+/// Has the machine end what runs before have left to it. Most leave all of their output in memory, for the disk to write, and
+/// whoever syncs his own would wait for theirs; and gigabytes of memory.
 fn settle() -> Result<()> {
     let status = Command::new("sync").status().context("sync, of coreutils")?;
-    if status.success() { Ok(()) } else { bail!("sync ended with {status}") }
+    if !status.success() {
+        bail!("sync ended with {status}");
+    }
+    std::thread::sleep(SETTLES);
+    Ok(())
 }
 
 /// Reads the file once, so that nobody pays for being the first.
