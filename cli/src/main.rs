@@ -95,7 +95,6 @@ async fn dispatch(command: Command) -> Result<Exit, Fault> {
 ///   those take a sixth more than one, which costs no time.
 /// * What is freed is kept, and all but the largest blocks come from the heap, the parts of uploads among them: the kernel
 ///   clears every page that it gives, which took a quarter of the processor time of copying row groups.
-/// * Huge pages, where the system gives them on request: a tenth less time in user code.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn with_a_tuned_heap() {
     use std::os::unix::process::CommandExt;
@@ -107,8 +106,7 @@ fn with_a_tuned_heap() {
     }
     let heaps = std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1));
     let settings = format!(
-        "glibc.malloc.arena_max={heaps}:glibc.malloc.mmap_threshold={}:glibc.malloc.trim_threshold={}:\
-         glibc.malloc.hugetlb=1",
+        "glibc.malloc.arena_max={heaps}:glibc.malloc.mmap_threshold={}:glibc.malloc.trim_threshold={}",
         32 << 20,
         256 << 20
     );
