@@ -48,7 +48,7 @@ async fn a_slice_waits_for_its_turn_to_be_encoded_and_one_that_is_copied_does_no
     let turn = ctx.encoding_turn().await.unwrap();
     let formats = Formats::default();
     let copying = process(&ctx, &formats, copied);
-    let copied = tokio::time::timeout(Duration::from_secs(30), copying).await.expect("nothing to wait for");
+    let copied = tokio::time::timeout(Duration::from_secs(30), copying).await.unwrap();
     assert_eq!(copied.unwrap(), Processed::Recorded);
     let waiting = tokio::spawn({
         let ctx = ctx.clone();
