@@ -22,8 +22,6 @@ pub mod verify;
 #[cfg(feature = "process")]
 mod begun;
 #[cfg(feature = "process")]
-mod copy;
-#[cfg(feature = "process")]
 pub mod embedded;
 #[cfg(feature = "process")]
 pub mod formats;

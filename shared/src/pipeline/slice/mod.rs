@@ -1,5 +1,7 @@
 //! One slice: read, clean, write, without making anything visible.
 
+mod copy;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,21 +10,20 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use parquet::basic::{Compression as Codec, ZstdLevel};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::OwnedSemaphorePermit;
 
+use self::copy::Copier;
 use super::begun::Begun;
-use super::copy::{Begin, Copier};
 use super::partitions::Output;
 use super::prepared::{Prepared, PreparedSources};
 use super::{Context, text};
 use crate::clean::{Cleaned, Cleaner};
 use crate::dataset::{Compression, Dataset};
 use crate::ledger::records::PendingPart;
-use crate::ledger::{Plan, RowCounts, Run, SliceDone, keys};
+use crate::ledger::{Plan, Run, SliceDone, keys};
 use crate::plan::{Slice, windows};
 use crate::read::SourceFile;
-use crate::read::parquet::{HeldRowGroup, ReadOptions, SliceReader};
+use crate::read::parquet::{ReadOptions, SliceReader};
 use crate::read::text::TextReader;
 use crate::reports::Collector;
 use crate::selected::SelectedRows;
@@ -47,13 +48,14 @@ pub(super) async fn clean_slice(
     let started = Instant::now();
     let begun = Begun::default();
     let cleaning = async {
-        let mut work = Work::begin(ctx, sources, plan, index, attempt, &begun, Begin::Early).await?;
-        if work.run().await? == Ran::InVain {
+        let mut work = Work::begin(ctx, sources, plan, index, attempt, &begun, u64::MAX).await?;
+        if let Ran::InVain { first_row } = work.run().await? {
             drop(work);
             begun.abort(ctx).await;
-            work = Work::begin(ctx, sources, plan, index, attempt, &begun, Begin::Late).await?;
-            if work.run().await? == Ran::InVain {
-                return Err(Error::Internal("a row group that had passed could not be copied".to_owned()));
+            // What was copied before is copied again.
+            work = Work::begin(ctx, sources, plan, index, attempt, &begun, first_row).await?;
+            if let Ran::InVain { first_row } = work.run().await? {
+                return Err(Error::Internal(format!("row {first_row} was copied once, and cannot be copied again")));
             }
         }
         work.finish().await
@@ -75,8 +77,8 @@ pub(super) async fn clean_slice(
 enum Ran {
     /// Every row was read.
     Through,
-    /// A row group was begun to be copied, and must not be: the part is worthless.
-    InVain,
+    /// The row group that begins here was begun to be copied, and must not be: the part is worthless.
+    InVain { first_row: u64 },
 }
 
 /// A slice's rows.
@@ -121,6 +123,7 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
+    /// A slice about to be read. Row groups are copied that begin before row `copy_before` of the source.
     async fn begin(
         ctx: &'a Context,
         sources: &PreparedSources,
@@ -128,7 +131,7 @@ impl<'a> Work<'a> {
         index: u32,
         attempt: &'a str,
         begun: &'a Begun,
-        copies: Begin,
+        copy_before: u64,
     ) -> Result<Self> {
         let slice = plan.slices.iter().find(|slice| slice.index == index);
         let slice = slice.ok_or_else(|| Error::Format {
@@ -153,7 +156,7 @@ impl<'a> Work<'a> {
                 let reports = collector(&prepared.cleaner);
                 let reported = reports.as_ref().map(Collector::columns).unwrap_or_default();
                 let windows = (slice, plan.row_group_rows);
-                let copier = Copier::find(&file, &prepared, &dataset, windows, &options, reported, copies)?;
+                let copier = Copier::find(&file, &prepared, &dataset, windows, &options, reported, copy_before)?;
                 let cleaner = Arc::clone(&prepared.cleaner);
                 (cleaner, Rows::Parquet(Box::new(ParquetRows { file, prepared, copier })), options, reports)
             }
@@ -199,8 +202,9 @@ impl<'a> Work<'a> {
         let mut windows = windows(self.slice, self.plan.row_group_rows).peekable();
         while let Some(window) = windows.next() {
             if let Some(copier) = source.copier.as_ref().filter(|copier| copier.may_copy(&window)) {
-                if self.copy_or_clean(source, copier, window).await? == Ran::InVain {
-                    return Ok(Ran::InVain);
+                let ran = self.copy_or_clean(source, copier, window).await?;
+                if ran != Ran::Through {
+                    return Ok(ran);
                 }
                 continue;
             }
@@ -221,57 +225,6 @@ impl<'a> Work<'a> {
         // Partitions gather rows of several batches, whose codes may mean different values.
         let options = ReadOptions { coded: self.cleaner.partitions().is_empty(), ..ReadOptions::default() };
         SliceReader::open(&source.file, &source.prepared.footer, self.plan.pages.as_ref(), rows, &options).await
-    }
-
-    /// A window that is a row group of the source already: copied where every row passes unchanged.
-    async fn copy_or_clean(&mut self, source: &ParquetRows, copier: &Copier, window: Range<u64>) -> Result<Ran> {
-        let Some(held) = copier.hold(&window).await? else {
-            let reader = self.open(source, window.clone()).await?;
-            return self.clean(reader, vec![window]).await.map(|()| Ran::Through);
-        };
-        let mut look = copier.look(&held, window.start)?;
-        let passes = match copier.begin {
-            Begin::Early => look.first().await?,
-            Begin::Late => look.rest().await?,
-        };
-        if !passes {
-            return self.clean(held.rows(None)?, vec![window]).await.map(|()| Ran::Through);
-        }
-        let (sender, chunks) = mpsc::channel(1);
-        // Ends with the set, wherever this ends.
-        let mut sending = JoinSet::new();
-        sending.spawn(held.clone().send_chunks(sender));
-        self.output.copy_row_group(chunks).await?;
-        let rows = window.end - window.start;
-        if !look.rest().await? {
-            tracing::debug!(first_row = window.start, rows, "row group not copied: a row does not pass as it is");
-            return Ok(Ran::InVain);
-        }
-        self.report_copied(&held, rows).await?;
-        let sent = sending.join_next().await.transpose();
-        if !sent.map_err(|error| Error::Internal(format!("copying: {error}")))?.transpose()?.unwrap_or(false) {
-            tracing::debug!(first_row = window.start, rows, "row group not copied: its pages are not all told");
-            return Ok(Ran::InVain);
-        }
-        tracing::debug!(first_row = window.start, rows, "row group copied");
-        self.done.rows += RowCounts { read: rows, kept: rows, written: rows, ..RowCounts::default() };
-        add(&mut self.done.warnings, look.warnings);
-        Ok(Ran::Through)
-    }
-
-    /// Has reports take the rows of a row group that is copied: only the columns that they read are decoded.
-    async fn report_copied(&mut self, held: &HeldRowGroup, rows: u64) -> Result<()> {
-        let Some(reports) = &mut self.reports else { return Ok(()) };
-        let columns = reports.columns();
-        if columns.is_empty() {
-            reports.take_uncolumned(usize::try_from(rows).unwrap_or(usize::MAX));
-            return Ok(());
-        }
-        let mut reader = held.rows(Some(&columns))?;
-        while let Some(batch) = reader.next().await? {
-            reports.take_columns(&columns, &batch);
-        }
-        Ok(())
     }
 
     /// Cleans the rows of these windows, which follow one another.

@@ -8,10 +8,14 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::take;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use super::prepared::Prepared;
+use super::super::prepared::Prepared;
+use super::{ParquetRows, Ran, Work};
 use crate::clean::{Inspector, Untouched};
 use crate::dataset::Dataset;
+use crate::ledger::RowCounts;
 use crate::plan::{Slice, windows};
 use crate::read::SourceFile;
 use crate::read::parquet::{HeldRowGroup, SliceReader};
@@ -21,16 +25,6 @@ use crate::{Error, Result};
 /// A larger row group is not copied: it is streamed through the cleaner like any other.
 const MAX_COPIED_BYTES: u64 = 96 << 20;
 
-/// When a row group's copy begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begin {
-    /// Once its first rows have passed: the others are looked at meanwhile, and where one says no the slice begins anew. A
-    /// source with rows to set aside has some among the first ones, as a rule.
-    Early,
-    /// Once every row has passed, and every page was found.
-    Late,
-}
-
 /// What copying needs to know of a slice.
 #[derive(Debug)]
 pub(super) struct Copier {
@@ -39,15 +33,13 @@ pub(super) struct Copier {
     untouched: Arc<Untouched>,
     /// The columns that are read before copying begins, and held.
     held: BTreeSet<usize>,
-    /// When copies begin.
-    pub begin: Begin,
     /// The slice's windows that are a row group of the source, with its index.
     candidates: BTreeMap<u64, usize>,
 }
 
 impl Copier {
     /// A copier, where some window of the slice is a row group of the source and its columns are those of the part. `others`
-    /// are columns that somebody else reads of it.
+    /// are columns that somebody else reads of it. Windows that begin at `before` or behind it are not copied.
     pub fn find(
         source: &SourceFile,
         prepared: &Arc<Prepared>,
@@ -55,7 +47,7 @@ impl Copier {
         slice: (&Slice, u64),
         options: &PartOptions,
         others: Vec<usize>,
-        begin: Begin,
+        before: u64,
     ) -> Result<Option<Self>> {
         let Prepared { footer, cleaner, .. } = &**prepared;
         let (slice, row_group_rows) = slice;
@@ -64,16 +56,14 @@ impl Copier {
             let fits = fits(cleaner.output_schema(), options.compression, footer.chunks(index));
             (fits && bytes <= MAX_COPIED_BYTES).then_some((window.start, index))
         };
-        let candidates: BTreeMap<u64, usize> = windows(slice, row_group_rows).filter_map(candidate).collect();
+        let windows = windows(slice, row_group_rows).take_while(|window| window.start < before);
+        let candidates: BTreeMap<u64, usize> = windows.filter_map(candidate).collect();
         if candidates.is_empty() {
             return Ok(None);
         }
         let Some(untouched) = prepared.untouched(dataset)? else { return Ok(None) };
-        let held = match begin {
-            Begin::Early => untouched.all.columns.iter().copied().chain(others).collect(),
-            Begin::Late => (0..footer.columns()).collect(),
-        };
-        Ok(Some(Self { source: source.clone(), prepared: Arc::clone(prepared), untouched, held, begin, candidates }))
+        let held = untouched.all.columns.iter().copied().chain(others).collect();
+        Ok(Some(Self { source: source.clone(), prepared: Arc::clone(prepared), untouched, held, candidates }))
     }
 
     /// Whether a window may be copied.
@@ -134,9 +124,65 @@ impl Look<'_> {
             return Ok(None);
         };
         let Some(warnings) = self.inspector.pass(&batch, self.row)? else { return Ok(Some(false)) };
-        super::slice::add(&mut self.warnings, warnings);
+        super::add(&mut self.warnings, warnings);
         self.row = self.row.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
         Ok(Some(true))
+    }
+}
+
+impl Work<'_> {
+    /// A window that is a row group of the source already: copied where every row passes unchanged. Copying begins once the
+    /// first rows have passed, and the others are looked at meanwhile: a source with rows to set aside has some among the
+    /// first ones, as a rule.
+    pub(super) async fn copy_or_clean(
+        &mut self,
+        source: &ParquetRows,
+        copier: &Copier,
+        window: Range<u64>,
+    ) -> Result<Ran> {
+        let Some(held) = copier.hold(&window).await? else {
+            let reader = self.open(source, window.clone()).await?;
+            return self.clean(reader, vec![window]).await.map(|()| Ran::Through);
+        };
+        let mut look = copier.look(&held, window.start)?;
+        if !look.first().await? {
+            return self.clean(held.rows(None)?, vec![window]).await.map(|()| Ran::Through);
+        }
+        let (sender, chunks) = mpsc::channel(1);
+        // Ends with the set, wherever this ends.
+        let mut sending = JoinSet::new();
+        sending.spawn(held.clone().send_chunks(sender));
+        self.output.copy_row_group(chunks).await?;
+        let (first_row, rows) = (window.start, window.end - window.start);
+        if !look.rest().await? {
+            tracing::info!(first_row, rows, "copied in vain: a late row does not pass as it is; the slice begins anew");
+            return Ok(Ran::InVain { first_row });
+        }
+        self.report_copied(&held, rows).await?;
+        let sent = sending.join_next().await.transpose();
+        if !sent.map_err(|error| Error::Internal(format!("copying: {error}")))?.transpose()?.unwrap_or(false) {
+            tracing::info!(first_row, rows, "copied in vain: its pages do not tell their rows; the slice begins anew");
+            return Ok(Ran::InVain { first_row });
+        }
+        tracing::debug!(first_row, rows, "row group copied");
+        self.done.rows += RowCounts { read: rows, kept: rows, written: rows, ..RowCounts::default() };
+        super::add(&mut self.done.warnings, look.warnings);
+        Ok(Ran::Through)
+    }
+
+    /// Has reports take the rows of a row group that is copied: only the columns that they read are decoded.
+    async fn report_copied(&mut self, held: &HeldRowGroup, rows: u64) -> Result<()> {
+        let Some(reports) = &mut self.reports else { return Ok(()) };
+        let columns = reports.columns();
+        if columns.is_empty() {
+            reports.take_uncolumned(usize::try_from(rows).unwrap_or(usize::MAX));
+            return Ok(());
+        }
+        let mut reader = held.rows(Some(&columns))?;
+        while let Some(batch) = reader.next().await? {
+            reports.take_columns(&columns, &batch);
+        }
+        Ok(())
     }
 }
 
