@@ -30,6 +30,8 @@ pub mod coded;
 #[cfg(feature = "aws")]
 pub mod deployed;
 #[cfg(feature = "process")]
+mod lanes;
+#[cfg(feature = "process")]
 pub mod read;
 #[cfg(feature = "process")]
 pub mod reports;

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, DictionaryArray, StringArray, UInt32Array, new_null_array};
+use arrow::array::{AnyDictionaryArray, Array, ArrayRef, StringArray, UInt32Array, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Int32Type};
+use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 
 use super::cast::Cast;
@@ -160,7 +160,7 @@ impl Column {
 impl Column {
     /// As [`conform`](Self::conform), for a column that comes as codes: each distinct value is looked at once for all
     /// batches of a dictionary. `None` where rows have to be looked at.
-    pub(super) fn conform_coded(&self, coded: &DictionaryArray<Int32Type>) -> Result<Option<Conformed>, ArrowError> {
+    pub(super) fn conform_coded(&self, coded: &dyn AnyDictionaryArray) -> Result<Option<Conformed>, ArrowError> {
         let nullable = match &self.work {
             Work::Keep => true,
             // Rows without a value get the default, which the dictionary may lack.

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, make_array, new_null_array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::array::{
+    AnyDictionaryArray, Array, ArrayRef, AsArray, PrimitiveArray, downcast_integer_array, make_array, new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Int32Type};
+use arrow::datatypes::{ArrowNativeType, ArrowPrimitiveType, DataType};
 use arrow::error::ArrowError;
 
 use super::column::Conformed;
@@ -76,7 +78,7 @@ impl Distinct {
     /// Rows of codes, conformed.
     pub(super) fn rows(
         self: &Arc<Self>,
-        coded: &DictionaryArray<Int32Type>,
+        coded: &dyn AnyDictionaryArray,
         nullable: bool,
     ) -> Result<Conformed, ArrowError> {
         let keys = coded.keys();
@@ -89,17 +91,17 @@ impl Distinct {
             Some(nulls) => {
                 let valid: Vec<bool> = nulls.iter().collect();
                 let valid = NullBuffer::new(gather(keys, &valid, false));
-                let keys = Int32Array::new(keys.values().clone(), Some(valid).filter(|valid| valid.null_count() > 0));
-                DictionaryArray::try_new(keys, self.reached.clone())?
+                let coded = coded.with_values(self.reached.clone()).to_data().into_builder();
+                make_array(coded.nulls(Some(valid).filter(|valid| valid.null_count() > 0)).build()?)
             }
         };
-        let nulls = if nullable { None } else { array.keys().nulls() };
+        let nulls = if nullable { None } else { array.nulls() };
         let missing = nulls.filter(|nulls| nulls.null_count() > 0).map(|nulls| !nulls.inner());
         Ok(Conformed {
             unfit: gathered(&self.unfit),
             unlisted: gathered(&self.unlisted),
             missing,
-            array: Arc::new(array),
+            array,
             distinct: Some(self.clone()),
         })
     }
@@ -123,7 +125,7 @@ impl Distinct {
             }
         };
         drop(answers);
-        let Some(coded) = rows.as_dictionary_opt::<Int32Type>() else { return Ok(None) };
+        let Some(coded) = rows.as_any_dictionary_opt() else { return Ok(None) };
         Ok(match answer.as_ref() {
             Answer::Fails => None,
             Answer::Holds => Some(None),
@@ -153,16 +155,25 @@ impl Distinct {
 }
 
 /// Each row's mark, that of its code or of null.
-fn gather(keys: &Int32Array, marks: &[bool], of_null: bool) -> BooleanBuffer {
-    let codes = keys.values();
-    let mark = |row: usize| {
-        let code = codes.get(row).and_then(|code| usize::try_from(*code).ok());
-        code.and_then(|code| marks.get(code)).copied().unwrap_or_default()
+fn gather(keys: &dyn Array, marks: &[bool], of_null: bool) -> BooleanBuffer {
+    let rows = downcast_integer_array! {
+        keys => gather_of(keys, marks),
+        // Keys are integers.
+        _ => BooleanBuffer::new_unset(keys.len())
     };
-    let rows = BooleanBuffer::collect_bool(keys.len(), mark);
     match keys.nulls() {
         None => rows,
         Some(valid) if of_null => &rows | &!valid.inner(),
         Some(valid) => &rows & valid.inner(),
     }
+}
+
+fn gather_of<K: ArrowPrimitiveType>(keys: &PrimitiveArray<K>, marks: &[bool]) -> BooleanBuffer {
+    // A negative one is beyond every mark.
+    let mark = |code: K::Native| u64::from(marks.get(code.as_usize()).copied().unwrap_or_default());
+    let words = keys
+        .values()
+        .chunks(64)
+        .map(|codes| codes.iter().enumerate().fold(0, |word, (at, code)| word | mark(*code) << at));
+    BooleanBuffer::new(Buffer::from_iter(words.map(u64::to_le)), 0, keys.len())
 }

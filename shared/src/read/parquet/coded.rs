@@ -4,10 +4,10 @@
 //! ([`CodeReader`](super::codes::CodeReader)) and put together with the dictionary, which the parquet crate's decoder
 //! decodes once, as one page of plain values. The other columns are that decoder's.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, new_empty_array};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, PrimitiveArray, new_empty_array};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef, UInt8Type, UInt16Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
@@ -19,7 +19,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
 use super::footer::Footer;
-use crate::coded;
+use super::packed::Code;
 
 /// Whether a chunk of a column that is read as `data_type` can be read as codes.
 fn can_be_coded(chunk: &ColumnChunkMetaData, data_type: &DataType) -> bool {
@@ -76,12 +76,15 @@ pub(super) struct Coding {
     shape: Arc<Shape>,
     /// For each leaf column.
     dictionaries: Vec<Option<Arc<Dictionary>>>,
+    /// Of the batches, once the first one tells how wide codes are.
+    schema: OnceLock<SchemaRef>,
 }
 
 /// What row groups with the same columns coded have in common.
 pub(super) struct Shape {
     /// Of the other columns; `None` where there are none.
     levels: Option<FieldLevels>,
+    /// The file's, with the values' types.
     schema: SchemaRef,
     /// For each field of the schema its leaf column, where it is coded.
     leaves: Vec<Option<usize>>,
@@ -116,7 +119,7 @@ impl Coding {
                 *slot = Some(Arc::new(Dictionary::new(field.clone(), column.self_type_ptr())));
             }
         }
-        Ok(Self { shape, dictionaries })
+        Ok(Self { shape, dictionaries, schema: OnceLock::new() })
     }
 
     /// For the decoder of the columns that are not coded, where there are any.
@@ -138,7 +141,7 @@ impl Coding {
     /// the order of the schema. All have `rows` rows.
     pub fn assemble(
         &self,
-        codes: Vec<Int32Array>,
+        codes: Vec<ArrayRef>,
         others: &[ArrayRef],
         rows: usize,
         metadata: &ParquetMetaData,
@@ -149,26 +152,37 @@ impl Coding {
             let Some(leaf) = leaf else { return others.next().cloned().ok_or_else(missing) };
             let dictionary = self.dictionary(*leaf).ok_or_else(missing)?;
             let codes = codes.next().ok_or_else(missing)?;
-            Ok(Arc::new(put_together(codes, dictionary.values(metadata)?)?) as ArrayRef)
+            put_together(&codes, dictionary.values(metadata)?)
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         // The decoder's schema may carry the file's metadata in its fields' place; the footer's is the one promised.
-        Ok(RecordBatch::try_new_with_options(self.shape.schema.clone(), columns, &options)?)
+        let schema = self.schema.get_or_init(|| self.shape.schema_of(&columns)).clone();
+        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    }
+}
+
+fn put_together(codes: &ArrayRef, values: ArrayRef) -> Result<ArrayRef> {
+    match codes.data_type() {
+        DataType::UInt8 => checked::<u8>(codes.as_primitive::<UInt8Type>(), values),
+        DataType::UInt16 => checked::<u16>(codes.as_primitive::<UInt16Type>(), values),
+        _ => checked::<i32>(codes.as_primitive::<Int32Type>(), values),
     }
 }
 
 /// A dictionary array of codes that are checked here: all of them, null or not, in one pass without a branch, where
 /// [`DictionaryArray::try_new`] asks one after the other.
 #[allow(unsafe_code, reason = "asking one code after the other takes 3 % of all time")]
-fn put_together(codes: Int32Array, values: ArrayRef) -> Result<DictionaryArray<Int32Type>> {
-    let greatest = codes.values().iter().fold(0, |greatest, code| greatest.max(code.cast_unsigned()));
+fn checked<C: Code>(codes: &PrimitiveArray<C::Key>, values: ArrayRef) -> Result<ArrayRef> {
+    let (least, greatest) = codes.values().iter().fold((C::default(), C::default()), |(least, greatest), code| {
+        (if *code < least { *code } else { least }, if *code > greatest { *code } else { greatest })
+    });
     // Where all are null the dictionary may be empty.
-    if usize::try_from(greatest)? >= values.len() {
-        return Ok(DictionaryArray::try_new(codes, values)?);
+    if least < C::default() || greatest.as_usize() >= values.len() {
+        return Ok(Arc::new(DictionaryArray::try_new(codes.clone(), values)?));
     }
-    // SAFETY: every code is at least zero, as a negative one would be the greatest, and below the dictionary's length.
-    Ok(unsafe { DictionaryArray::new_unchecked(codes, values) })
+    // SAFETY: every code is at least zero and below the dictionary's length.
+    Ok(Arc::new(unsafe { DictionaryArray::new_unchecked(codes.clone(), values) }))
 }
 
 impl Shape {
@@ -177,11 +191,6 @@ impl Shape {
         if coded.is_empty() {
             return Ok(Self { levels: Some(footer.levels.decoder().clone()), schema: footer.schema.clone(), leaves });
         }
-        let fields = footer.schema.fields().iter().zip(&leaves).map(|(field, leaf)| match leaf {
-            Some(_) => Arc::new(Field::new(field.name(), coded::type_of(field.data_type()), field.is_nullable())),
-            None => field.clone(),
-        });
-        let schema = Arc::new(Schema::new(fields.collect::<Fields>()));
         let levels = match leaves.iter().any(Option::is_none) {
             true => {
                 let others = (0..footer.columns()).filter(|leaf| !coded.contains(leaf));
@@ -189,7 +198,19 @@ impl Shape {
             }
             false => None,
         };
-        Ok(Self { levels, schema, leaves })
+        Ok(Self { levels, schema: footer.schema.clone(), leaves })
+    }
+
+    /// The schema of batches with these columns.
+    fn schema_of(&self, columns: &[ArrayRef]) -> SchemaRef {
+        if self.leaves.iter().all(Option::is_none) {
+            return self.schema.clone();
+        }
+        let fields = self.schema.fields().iter().zip(columns).map(|(field, column)| match column.data_type() {
+            same if same == field.data_type() => field.clone(),
+            coded => Arc::new(Field::new(field.name(), coded.clone(), field.is_nullable())),
+        });
+        Arc::new(Schema::new(fields.collect::<Fields>()))
     }
 }
 
@@ -236,6 +257,15 @@ impl Dictionary {
             _ => return Err("two dictionaries".to_owned()),
         }
         Ok(())
+    }
+
+    /// How many entries it has, as far as a page told.
+    pub fn len(&self) -> usize {
+        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Unknown => 0,
+            State::Page(_, values) => usize::try_from(*values).unwrap_or(usize::MAX),
+            State::Values(values) => values.len(),
+        }
     }
 
     /// The distinct values, the same array every time.

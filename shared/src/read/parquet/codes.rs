@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanBufferBuilder, Int32Array};
+use arrow::array::{ArrayRef, BooleanBufferBuilder, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use bytes::Bytes;
 use parquet::basic::Encoding;
@@ -10,6 +10,7 @@ use parquet::column::page::{Page, PageReader};
 use parquet::errors::{ParquetError, Result};
 
 use super::coded::{Dictionary, is_code};
+use super::packed::Code;
 use super::runs::Runs;
 
 /// Reads the codes of a chunk's rows, in order. Codes are not compared with the dictionary here.
@@ -22,6 +23,9 @@ pub(super) struct CodeReader {
     is_optional: bool,
     page: Option<OpenPage>,
 }
+
+const SHORT: &str = "a page holds fewer values than it claims";
+const BEYOND: &str = "a page holds a code beyond its dictionary";
 
 /// A data page, and how far it was read.
 struct OpenPage {
@@ -60,10 +64,20 @@ impl CodeReader {
         Ok(())
     }
 
-    /// The codes of the next `rows` rows, or of as many as there are. What lies under a null is a code of another row, or
-    /// zero.
-    pub fn read(&mut self, rows: usize) -> Result<Int32Array> {
-        let mut codes = Vec::with_capacity(rows);
+    /// The codes of the next `rows` rows, or of as many as there are: integers as narrow as the dictionary's length allows.
+    /// What lies under a null is a code of another row, or zero.
+    pub fn read(&mut self, rows: usize) -> Result<ArrayRef> {
+        // The dictionary comes before the first page of rows. Where none are wanted, there may be no bytes either.
+        while rows > 0 && self.page.as_ref().is_none_or(|page| page.rows_left == 0) && self.take_page()? {}
+        match self.dictionary.len() {
+            0..=0x100 => self.read_as::<u8>(rows),
+            0x101..=0x1_0000 => self.read_as::<u16>(rows),
+            _ => self.read_as::<i32>(rows),
+        }
+    }
+
+    fn read_as<C: Code>(&mut self, rows: usize) -> Result<ArrayRef> {
+        let mut codes: Vec<C> = Vec::with_capacity(rows);
         let mut valid = BooleanBufferBuilder::new(if self.is_optional { rows } else { 0 });
         while codes.len() < rows {
             let Some(page) = self.page.as_mut().filter(|page| page.rows_left > 0) else {
@@ -73,10 +87,11 @@ impl CodeReader {
                 }
             };
             let here = (rows - codes.len()).min(page.rows_left);
-            page.read(here, &mut codes, &mut valid).ok_or_else(|| self.short())?;
+            page.read(here, &mut codes, &mut valid).map_err(|problem| self.problem(problem))?;
         }
         let nulls = self.is_optional.then(|| NullBuffer::new(valid.finish()));
-        Ok(Int32Array::try_new(codes.into(), nulls.filter(|nulls| nulls.null_count() > 0))?)
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        Ok(Arc::new(PrimitiveArray::<C::Key>::try_new(codes.into(), nulls)?))
     }
 
     /// Takes the next page, which need not be one of rows; false where there is none.
@@ -110,7 +125,7 @@ impl CodeReader {
     }
 
     fn short(&self) -> ParquetError {
-        self.problem("a page holds fewer values than it claims")
+        self.problem(SHORT)
     }
 }
 
@@ -144,25 +159,45 @@ impl OpenPage {
         Ok(Self { rows_left: rows, levels, codes })
     }
 
-    /// `None` where the page has less than it claims.
-    fn read(&mut self, rows: usize, codes: &mut Vec<i32>, valid: &mut BooleanBufferBuilder) -> Option<()> {
+    /// Reads rows, of which there are as many; answers what is wrong with them.
+    fn read<C: Code>(
+        &mut self,
+        rows: usize,
+        codes: &mut Vec<C>,
+        valid: &mut BooleanBufferBuilder,
+    ) -> Result<(), &'static str> {
         self.rows_left -= rows;
         let Some(levels) = &mut self.levels else {
-            return (self.codes.read(rows, codes) == rows).then_some(());
+            return self.read_codes(rows, codes);
         };
         let (first, first_bit) = (codes.len(), valid.len());
         if levels.read_bits(rows, valid) < rows {
-            return None;
+            return Err(SHORT);
         }
         let held = set_bits(valid.as_slice(), first_bit, rows);
-        if self.codes.read(held, codes) < held {
-            return None;
-        }
+        self.read_codes(held, codes)?;
         if held < rows {
-            codes.resize(first + rows, 0);
-            spread(codes.get_mut(first..)?, held, |at| bit(valid.as_slice(), first_bit + at));
+            codes.resize(first + rows, C::default());
+            let values = codes.get_mut(first..).unwrap_or_default();
+            spread(values, held, |at| bit(valid.as_slice(), first_bit + at));
         }
-        Some(())
+        Ok(())
+    }
+
+    fn read_codes<C: Code>(&mut self, count: usize, codes: &mut Vec<C>) -> Result<(), &'static str> {
+        let read = match self.codes.width() <= C::BITS {
+            true => self.codes.read(count, codes),
+            // Wider than the dictionary asks for.
+            false => {
+                let mut wide: Vec<i32> = Vec::with_capacity(count);
+                let read = self.codes.read(count, &mut wide);
+                for code in wide {
+                    codes.push(C::from_usize(usize::try_from(code).map_err(|_| BEYOND)?).ok_or(BEYOND)?);
+                }
+                read
+            }
+        };
+        if read == count { Ok(()) } else { Err(SHORT) }
     }
 
     fn skip(&mut self, rows: usize) -> Option<()> {
@@ -206,7 +241,7 @@ fn set_bits(bits: &[u8], first: usize, count: usize) -> usize {
 }
 
 /// Moves the first `held` values to the rows that are not null, in order.
-fn spread(values: &mut [i32], held: usize, is_valid: impl Fn(usize) -> bool) {
+fn spread<C: Code>(values: &mut [C], held: usize, is_valid: impl Fn(usize) -> bool) {
     let mut next = held;
     // From behind: what is moved never lies behind where it goes to.
     for at in (0..values.len()).rev() {
@@ -214,13 +249,12 @@ fn spread(values: &mut [i32], held: usize, is_valid: impl Fn(usize) -> bool) {
             // No nulls before this row.
             return;
         }
-        if is_valid(at) {
-            next = next.saturating_sub(1);
-            let value = values.get(next).copied().unwrap_or_default();
-            if let Some(slot) = values.get_mut(at) {
-                *slot = value;
-            }
+        // A null gets what lies before, so that no branch asks which rows are.
+        let value = values.get(next.saturating_sub(1)).copied().unwrap_or_default();
+        if let Some(slot) = values.get_mut(at) {
+            *slot = value;
         }
+        next = next.saturating_sub(usize::from(is_valid(at)));
     }
 }
 
@@ -229,7 +263,9 @@ fn spread(values: &mut [i32], held: usize, is_valid: impl Fn(usize) -> bool) {
 mod tests {
     use std::collections::VecDeque;
 
-    use arrow::datatypes::{DataType, Field};
+    use arrow::array::{Array, AsArray};
+    use arrow::compute::cast;
+    use arrow::datatypes::{DataType, Field, Int32Type};
     use parquet::basic::Type as PhysicalType;
     use parquet::column::page::PageMetadata;
     use parquet::schema::types::Type;
@@ -295,7 +331,8 @@ mod tests {
     }
 
     fn read(reader: &mut CodeReader, rows: usize) -> Vec<Option<i32>> {
-        reader.read(rows).unwrap().iter().collect()
+        let codes = cast(&reader.read(rows).unwrap(), &DataType::Int32).unwrap();
+        codes.as_primitive::<Int32Type>().iter().collect()
     }
 
     #[test]
@@ -324,6 +361,21 @@ mod tests {
     }
 
     #[test]
+    fn codes_are_as_narrow_as_their_dictionary_allows_however_wide_its_pages() {
+        for (entries, narrowest) in [(256, DataType::UInt8), (257, DataType::UInt16), (70_000, DataType::Int32)] {
+            // The same code in 8, in 9 and in 17 bits.
+            let pages = [
+                page(&run(3, 255), 3, Encoding::RLE),
+                page(&[9, 3 << 1, 255, 0], 3, Encoding::RLE),
+                page(&[17, 1 << 1 | 1, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 1, Encoding::RLE),
+            ];
+            let mut rows = reader([dictionary(entries)].into_iter().chain(pages), false);
+            assert_eq!(rows.read(2).unwrap().data_type(), &narrowest);
+            assert_eq!(read(&mut rows, 9), [Some(255); 5]);
+        }
+    }
+
+    #[test]
     fn whole_pages_are_skipped_unread_and_the_rest_row_by_row() {
         // What is skipped would be refused.
         let broken = page(&[99], 100, Encoding::RLE);
@@ -344,6 +396,8 @@ mod tests {
         let cut_short = page(&[200, 0, 0, 0, 1], 10, Encoding::RLE);
         assert!(told(reader([cut_short], true)).contains("a page ends within its levels"));
         assert!(told(reader([dictionary(1), dictionary(1)], false)).contains("two dictionaries"));
+        let beyond = [dictionary(8), page(&[9, 10 << 1, 0, 1], 10, Encoding::RLE)];
+        assert!(told(reader(beyond, false)).contains("column zone: a page holds a code beyond its dictionary"));
         let wide = page(&[33, 2 << 1, 0, 0, 0, 0, 0], 10, Encoding::RLE);
         assert!(told(reader([wide], false)).contains("wider than 32 bits"));
         let mut skipping = reader([short], false);

@@ -14,6 +14,7 @@ mod distinct;
 mod footer;
 mod held;
 mod nulls;
+mod packed;
 mod pages;
 mod runs;
 mod schema;

@@ -8,13 +8,11 @@ use std::ops::Range;
 use arrow::array::BooleanBufferBuilder;
 use bytes::Bytes;
 
-/// Values that are packed together.
-const GROUP: usize = 8;
-/// Above this, a value does not fit into what is read at once.
-const MAX_WIDTH: u8 = 32;
+use super::packed::{Code, MAX_WIDTH, value_at};
+use crate::lanes::GROUP;
 
 /// Values of one width, and how far they were read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Runs {
     bytes: Bytes,
     /// Where what is behind the open run begins.
@@ -54,19 +52,24 @@ impl Runs {
         Self { bytes, next: end, width: 1, run: Run::Packed { start: 0, end, read: 0 }, left: end.saturating_mul(8) }
     }
 
-    /// Appends the next `count` values; answers how many there were. A value above 31 bits comes out negative.
-    pub fn read(&mut self, count: usize, out: &mut Vec<i32>) -> usize {
+    /// Bits of each value.
+    pub fn width(&self) -> u8 {
+        self.width
+    }
+
+    /// Appends the next `count` values, as codes that are wide enough for them; answers how many there were.
+    pub fn read<C: Code>(&mut self, count: usize, out: &mut Vec<C>) -> usize {
         self.each_run(count, |values, width, count| match values {
-            Values::Equal(value) => out.extend(std::iter::repeat_n(value.cast_signed(), count)),
+            Values::Equal(value) => out.extend(std::iter::repeat_n(C::of(value), count)),
             Values::Packed(bytes, read) => {
                 let end = read + count;
                 // One by one to the next group, group by group, and one by one.
                 let whole = read.next_multiple_of(GROUP).min(end)..(end - end % GROUP).max(read);
-                let one = |at: usize| value_at(bytes, at, width).cast_signed();
+                let one = |at: usize| C::of(value_at(bytes, at, width));
                 out.extend((read..whole.start).map(one));
                 if whole.start < whole.end {
                     let first = bytes.get(whole.start / GROUP * usize::from(width)..).unwrap_or_default();
-                    unpack(first, width, (whole.end - whole.start) / GROUP, out);
+                    C::unpack(first, width, (whole.end - whole.start) / GROUP, out);
                 }
                 out.extend((whole.end.max(whole.start)..end).map(one));
             }
@@ -150,59 +153,6 @@ impl Runs {
     }
 }
 
-fn low_bits(width: usize) -> u64 {
-    (1u64 << width.min(usize::from(MAX_WIDTH))) - 1
-}
-
-/// One packed value.
-fn value_at(bytes: &[u8], at: usize, width: u8) -> u32 {
-    let bit = at * usize::from(width);
-    let rest = bytes.get(bit / 8..).unwrap_or_default();
-    let word = match rest.first_chunk() {
-        Some(chunk) => u64::from_le_bytes(*chunk),
-        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    };
-    u32::try_from(word >> (bit % 8) & low_bits(usize::from(width))).unwrap_or(u32::MAX)
-}
-
-/// Appends groups of packed values.
-fn unpack(bytes: &[u8], width: u8, groups: usize, out: &mut Vec<i32>) {
-    macro_rules! of_width {
-        ($($width:literal),*) => {
-            match width {
-                $($width => unpack_of::<$width, { $width + 8 }>(bytes, groups, out),)*
-                _ => {}
-            }
-        };
-    }
-    of_width!(
-        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30,
-        31, 32
-    );
-}
-
-/// As [`unpack`], of a width that the compiler knows: shifts and masks become constants. `READ` bytes are eight more than
-/// a group has, so that each value can be read with the eight bytes from its first on.
-fn unpack_of<const WIDTH: usize, const READ: usize>(bytes: &[u8], groups: usize, out: &mut Vec<i32>) {
-    out.reserve(groups * GROUP);
-    let mut rest = bytes;
-    for _ in 0..groups {
-        let mut last = [0; READ];
-        let chunk = rest.first_chunk::<READ>().unwrap_or_else(|| {
-            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            &last
-        });
-        let mut values = [0; GROUP];
-        for (at, value) in values.iter_mut().enumerate() {
-            let bit = at * WIDTH;
-            let word = chunk.get(bit / 8..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
-            *value = u32::try_from(word >> (bit % 8) & low_bits(WIDTH)).unwrap_or(u32::MAX).cast_signed();
-        }
-        out.extend_from_slice(&values);
-        rest = rest.get(WIDTH..).unwrap_or_default();
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -221,8 +171,7 @@ mod tests {
             bytes.push(u8::try_from(header).unwrap());
         };
         for (packed, run) in runs {
-            let run: Vec<u32> =
-                run.iter().map(|value| value & u32::try_from(low_bits(width.into())).unwrap()).collect();
+            let run: Vec<u32> = run.iter().map(|value| value & u32::try_from((1u64 << width) - 1).unwrap()).collect();
             let groups = run.len() / GROUP;
             if *packed {
                 header(groups << 1 | 1, &mut bytes);
@@ -257,7 +206,18 @@ mod tests {
             for (read, count) in steps {
                 let wanted: Vec<i32> = values.iter().skip(at).take(count).map(|value| value.cast_signed()).collect();
                 if read {
-                    let mut found = Vec::new();
+                    let mut found: Vec<i32> = Vec::new();
+                    // As narrow as they are, and wider.
+                    if width <= 8 {
+                        let mut narrow: Vec<u8> = Vec::new();
+                        prop_assert_eq!(reader.clone().read(count, &mut narrow), wanted.len());
+                        prop_assert!(narrow.into_iter().map(i32::from).eq(wanted.iter().copied()));
+                    }
+                    if width <= 16 {
+                        let mut narrow: Vec<u16> = Vec::new();
+                        prop_assert_eq!(reader.clone().read(count, &mut narrow), wanted.len());
+                        prop_assert!(narrow.into_iter().map(i32::from).eq(wanted.iter().copied()));
+                    }
                     prop_assert_eq!(reader.read(count, &mut found), wanted.len());
                     prop_assert_eq!(&found, &wanted);
                 } else {
@@ -288,16 +248,19 @@ mod tests {
             width in 0u8..=32,
             count in 0usize..5_000,
         ) {
-            let mut found = Vec::new();
-            let read = Runs::new(bytes.into(), width).unwrap().read(count, &mut found);
-            prop_assert!(read <= count && found.len() == read);
+            let runs = Runs::new(bytes.into(), width).unwrap();
+            let (mut bytes, mut shorts, mut words) = (Vec::<u8>::new(), Vec::<u16>::new(), Vec::<i32>::new());
+            let read = runs.clone().read(count, &mut words);
+            prop_assert!(read <= count && words.len() == read);
+            prop_assert!(width > 8 || (runs.clone().read(count, &mut bytes), bytes.len()) == (read, read));
+            prop_assert!(width > 16 || (runs.clone().read(count, &mut shorts), shorts.len()) == (read, read));
         }
     }
 
     #[test]
     fn packed_values_at_the_end_need_no_filling() {
         // Three values of 5 bits in two bytes, where a group of eight would take five.
-        let mut found = Vec::new();
+        let mut found: Vec<i32> = Vec::new();
         let bytes = Bytes::from_static(&[0b11, 0b0010_0001, 0b0000_1100]);
         assert_eq!(Runs::new(bytes, 5).unwrap().read(8, &mut found), 3);
         assert_eq!(found, [1, 1, 3]);

@@ -4,8 +4,11 @@
 //! what it announces: `count << 1` and one value in whole bytes, or `groups << 1 | 1` and groups of eight values packed
 //! from the lowest bit up.
 
-/// Values that are packed together.
-const GROUP: usize = 8;
+use super::codes::Code;
+use crate::lanes::{self, GROUP};
+
+/// Groups looked at together.
+const WINDOW: usize = 64;
 /// A run of equal values interrupts packed ones where it saves at least so many bytes: two headers and a value.
 const WORTH_BYTES: usize = 6;
 
@@ -16,7 +19,7 @@ pub(super) fn bit_width(largest: u32) -> u8 {
 }
 
 /// Appends values of `width` bits, without a length in front.
-pub(super) fn encode(values: &[u32], width: u8, out: &mut Vec<u8>) {
+pub(super) fn encode<C: Code>(values: &[C], width: u8, out: &mut Vec<u8>) {
     if width == 0 {
         // Every value is zero: nothing but a count.
         if !values.is_empty() {
@@ -27,31 +30,52 @@ pub(super) fn encode(values: &[u32], width: u8, out: &mut Vec<u8>) {
     let (groups, rest) = values.as_chunks::<GROUP>();
     let worth = (WORTH_BYTES / usize::from(width)).max(1);
     let (mut packed, mut at) = (0, 0);
-    while let Some(group) = groups.get(at) {
-        let Some(value) = uniform(group) else {
-            at += 1;
-            continue;
-        };
-        let equal =
-            groups.get(at..).unwrap_or_default().iter().take_while(|group| uniform(group) == Some(value)).count();
-        if equal >= worth {
-            pack(groups.get(packed..at).unwrap_or_default(), width, out);
-            run(equal * GROUP, value, width, out);
-            packed = at + equal;
+    while let Some(window) = groups.get(at..).filter(|groups| !groups.is_empty()) {
+        let window = window.get(..WINDOW).unwrap_or(window);
+        let mut starts = starts(window, worth);
+        // A run that begins with the last groups may go on behind the window.
+        let mut next = at + if window.len() < WINDOW { WINDOW } else { WINDOW - (worth - 1) };
+        while starts != 0 {
+            let first = at + usize::try_from(starts.trailing_zeros()).unwrap_or(WINDOW);
+            let equal = equal_groups(groups.get(first..).unwrap_or_default());
+            pack(groups.get(packed..first).unwrap_or_default(), width, out);
+            run(equal * GROUP, groups.get(first).map_or(0, |[value, ..]| (*value).into()), width, out);
+            packed = first + equal;
+            next = next.max(packed);
+            starts &= u32::try_from(packed - at).ok().and_then(|behind| u64::MAX.checked_shl(behind)).unwrap_or(0);
         }
-        at += equal;
+        at = next;
     }
     pack(groups.get(packed..).unwrap_or_default(), width, out);
     if let Some(first) = rest.first() {
         if rest.iter().all(|value| value == first) {
-            run(rest.len(), *first, width, out);
+            run(rest.len(), (*first).into(), width, out);
         } else {
             // What fills the last group is beyond the count of values, which every page tells.
-            let mut last = [0; GROUP];
+            let mut last = [C::default(); GROUP];
             last.iter_mut().zip(rest).for_each(|(slot, value)| *slot = *value);
             pack(&[last], width, out);
         }
     }
+}
+
+/// A bit for each of at most [`WINDOW`] groups with which at least `worth` groups of one value begin.
+fn starts<C: Code>(window: &[[C; GROUP]], worth: usize) -> u64 {
+    let bits = |bits: u64, (at, is_set): (usize, bool)| bits | u64::from(is_set) << at;
+    let equal = window.iter().map(C::are_equal).enumerate().fold(0, bits);
+    if worth == 1 || equal == 0 {
+        return equal;
+    }
+    let pairs = window.iter().zip(window.iter().skip(1)).map(|([one, ..], [next, ..])| one == next);
+    // Groups that are equal, and so is the next one, to it.
+    let joined = pairs.enumerate().fold(0, bits) & equal & (equal >> 1);
+    (1..worth - 1).fold(joined, |starts, step| starts & (joined >> step))
+}
+
+/// How many of the first groups are of one value.
+fn equal_groups<C: Code>(groups: &[[C; GROUP]]) -> usize {
+    let Some(first) = groups.first() else { return 0 };
+    groups.iter().take_while(|group| *group == first).count()
 }
 
 /// Appends single bits, lowest first in each byte, as values of width 1. `zeros` of them are not set; what lies behind
@@ -89,16 +113,6 @@ fn pack_bits(groups: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn uniform(group: &[u32; GROUP]) -> Option<u32> {
-    let [first, others @ ..] = group;
-    // Mostly told by two.
-    if others.first() != Some(first) {
-        return None;
-    }
-    let differing = others.iter().fold(0, |bits, value| bits | (value ^ first));
-    (differing == 0).then_some(*first)
-}
-
 fn varint(mut value: usize, out: &mut Vec<u8>) {
     while let Ok(low) = u8::try_from(value & 0x7f) {
         value >>= 7;
@@ -114,21 +128,21 @@ fn run(count: usize, value: u32, width: u8, out: &mut Vec<u8>) {
     out.extend(value.to_le_bytes().into_iter().take(usize::from(width).div_ceil(8)));
 }
 
-fn pack(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
+fn pack<C: Code>(groups: &[[C; GROUP]], width: u8, out: &mut Vec<u8>) {
     if groups.is_empty() {
         return;
     }
     varint((groups.len() << 1) | 1, out);
-    pack_groups(groups, width, out);
+    C::pack(groups, width, out);
 }
 
 /// Appends groups of eight values of up to 32 bits, nothing before or between them.
-pub(super) fn pack_groups(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
+pub(super) fn pack_groups<C: Code>(groups: &[[C; GROUP]], width: u8, out: &mut Vec<u8>) {
     // One function for each width: all that it shifts by is known when it is compiled.
     macro_rules! of_width {
         ($($width:literal)*) => {
             match width {
-                $($width => pack_fixed::<$width>(groups, out),)*
+                $($width => pack_fixed::<$width, C>(groups, out),)*
                 _ => {}
             }
         };
@@ -136,13 +150,13 @@ pub(super) fn pack_groups(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>)
     of_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
 }
 
-fn pack_fixed<const WIDTH: usize>(groups: &[[u32; GROUP]], out: &mut Vec<u8>) {
+fn pack_fixed<const WIDTH: usize, C: Code>(groups: &[[C; GROUP]], out: &mut Vec<u8>) {
     const WORD: usize = 64;
     out.reserve(groups.len() * WIDTH);
     for group in groups {
         let mut words = [0u64; GROUP * 32 / WORD];
         for (place, value) in group.iter().enumerate() {
-            let (bit, value) = (place * WIDTH, u64::from(*value));
+            let (bit, value) = (place * WIDTH, u64::from((*value).into()));
             if let Some(word) = words.get_mut(bit / WORD) {
                 *word |= value << (bit % WORD);
             }
@@ -154,6 +168,30 @@ fn pack_fixed<const WIDTH: usize>(groups: &[[u32; GROUP]], out: &mut Vec<u8>) {
         let (mut bytes, parts) = ([0u8; GROUP * 4], [a, b, c, d]);
         bytes.as_chunks_mut::<8>().0.iter_mut().zip(parts).for_each(|(chunk, part)| *chunk = part);
         out.extend_from_slice(bytes.get(..WIDTH).unwrap_or_default());
+    }
+}
+
+/// The same, of values of a byte: a group is a word, and so is what becomes of it.
+pub(super) fn pack_bytes(groups: &[[u8; GROUP]], width: u8, out: &mut Vec<u8>) {
+    macro_rules! of_width {
+        ($($width:literal)*) => {
+            match width {
+                $($width => pack_bytes_fixed::<$width>(groups, out),)*
+                // Wider than what is packed.
+                _ => pack_groups(groups, width, out),
+            }
+        };
+    }
+    of_width!(1 2 3 4 5 6 7 8);
+}
+
+fn pack_bytes_fixed<const WIDTH: usize>(groups: &[[u8; GROUP]], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + groups.len() * WIDTH, 0);
+    let slots = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<WIDTH>().0;
+    for (slot, group) in slots.iter_mut().zip(groups) {
+        let packed = lanes::of_bytes::<WIDTH>(u64::from_le_bytes(*group)).to_le_bytes();
+        slot.iter_mut().zip(packed).for_each(|(to, from)| *to = from);
     }
 }
 
@@ -207,7 +245,13 @@ mod tests {
             let values: Vec<u32> = runs.into_iter().flat_map(spread).collect();
             let mut bytes = Vec::new();
             encode(&values, width, &mut bytes);
-            prop_assert_eq!(decode(&bytes, usize::from(width), values.len()), values);
+            prop_assert_eq!(&decode(&bytes, usize::from(width), values.len()), &values);
+            // However wide they are kept.
+            let (mut of_shorts, mut of_bytes) = (Vec::new(), Vec::new());
+            encode(&values.iter().map(|value| *value as u16).collect::<Vec<_>>(), width, &mut of_shorts);
+            encode(&values.iter().map(|value| *value as u8).collect::<Vec<_>>(), width, &mut of_bytes);
+            prop_assert!(width > 16 || of_shorts == bytes);
+            prop_assert!(width > 8 || of_bytes == bytes);
         }
     }
 
@@ -227,7 +271,7 @@ mod tests {
     #[test]
     fn equal_values_take_a_few_bytes_whatever_their_number() {
         let mut bytes = Vec::new();
-        encode(&[5; 100_000], 11, &mut bytes);
+        encode(&[5u32; 100_000], 11, &mut bytes);
         assert!(bytes.len() < 8, "{}", bytes.len());
     }
 

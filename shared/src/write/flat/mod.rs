@@ -16,6 +16,7 @@
 mod choice;
 mod chunk;
 mod codec;
+mod codes;
 mod deltas;
 mod entries;
 mod header;
@@ -32,8 +33,8 @@ mod table;
 mod tests;
 mod used;
 
-use arrow::array::{Array, AsArray, DictionaryArray};
-use arrow::datatypes::{DataType, Int32Type};
+use arrow::array::{AnyDictionaryArray, Array, AsArray, downcast_integer_array};
+use arrow::datatypes::{ArrowNativeType, DataType};
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
@@ -42,6 +43,7 @@ use choice::{Choice, plain_words};
 pub(super) use chunk::FlatChunk;
 use chunk::{PageShape, Pages};
 use codec::Press;
+use codes::{Codes, Slice};
 use entries::{Entries, Value};
 use header::Form;
 use kind::Kind;
@@ -50,7 +52,7 @@ use recent::Recent;
 pub(super) use selected::SelectedValues;
 use source::Source;
 use statistics::Range;
-use table::Table;
+use table::{Page, Table};
 use used::Used;
 
 /// No code is given to a value once the dictionary is this large.
@@ -91,7 +93,7 @@ pub(super) struct FlatColumn {
 #[derive(Default)]
 pub(super) struct Buffers {
     /// The open page's codes, plain bytes, and plain values of eight bytes.
-    codes: Vec<u32>,
+    codes: Codes,
     plain: Vec<u8>,
     words: Vec<u64>,
     /// What is used for a moment.
@@ -109,7 +111,7 @@ impl Buffers {
     /// What they take, the codec's contexts left out.
     pub fn bytes(&self) -> usize {
         let words = self.words.capacity().saturating_add(self.bits.capacity()).saturating_mul(8);
-        let codes = self.codes.capacity().saturating_mul(4);
+        let codes = self.codes.capacity_bytes();
         let bytes = self.plain.capacity().saturating_add(self.body.capacity()).saturating_add(self.press.bytes());
         words.saturating_add(codes).saturating_add(bytes)
     }
@@ -177,8 +179,10 @@ impl FlatColumn {
 
     fn write_run(&mut self, run: &[SelectedValues]) -> Result<()> {
         for values in run {
-            match (values.array().as_dictionary_opt::<Int32Type>(), values.array().data_type()) {
-                (Some(coded), _) => {
+            match (values.array().as_any_dictionary_opt(), values.array().data_type()) {
+                (Some(coded), DataType::Dictionary(codes, _))
+                    if matches!(**codes, DataType::UInt8 | DataType::UInt16 | DataType::Int32) =>
+                {
                     let mut table = match self.table.take() {
                         Some(table) if table.is_of(coded.values()) => table,
                         _ => Table::new(coded.values())?,
@@ -186,7 +190,7 @@ impl FlatColumn {
                     self.coded(coded, values, &mut table)?;
                     self.table = Some(table);
                 }
-                (None, DataType::Dictionary(_, of)) => {
+                (_, DataType::Dictionary(_, of)) => {
                     let plain = arrow::compute::cast(&values.alone()?, of)?;
                     self.uncoded(&SelectedValues::new(&plain, None))?;
                 }
@@ -197,28 +201,30 @@ impl FlatColumn {
     }
 
     /// Rows of a dictionary's codes.
-    fn coded(&mut self, coded: &DictionaryArray<Int32Type>, values: &SelectedValues, table: &mut Table) -> Result<()> {
-        let nulls_of = |coded: &DictionaryArray<Int32Type>| match coded.values().null_count() {
+    fn coded(&mut self, coded: &dyn AnyDictionaryArray, values: &SelectedValues, table: &mut Table) -> Result<()> {
+        let nulls_of = |coded: &dyn AnyDictionaryArray| match coded.values().null_count() {
             0 => coded.nulls().cloned(),
             _ => coded.logical_nulls(),
         };
         match self.mode {
             Mode::Coded => {
                 let rows = values.rows(nulls_of(coded))?;
-                let all_used = self.used.has_all(self.entries.len());
-                let (recent, entries) = (&mut self.recent, &mut self.entries);
-                let find = |value: Value<'_>| code_of(value, recent, entries);
-                let keys = (coded.keys().values().as_ref(), rows.held.as_ref());
-                table.translate(keys, &mut self.buffers.codes, &mut self.used, all_used, find)?;
+                let codes = &mut self.buffers.codes;
+                let page = Page { codes, used: &mut self.used, recent: &mut self.recent, entries: &mut self.entries };
+                table.translate(coded.keys(), rows.held.as_ref(), page)?;
                 self.levels.append(&rows);
             }
             Mode::Plain => {
                 let alone = values.alone()?;
-                let coded = alone.as_dictionary::<Int32Type>();
-                let nulls = nulls_of(coded);
-                for (at, key) in coded.keys().values().iter().enumerate() {
+                let coded = alone.as_any_dictionary();
+                let (keys, nulls) = (coded.keys(), nulls_of(coded));
+                let keys: Vec<usize> = downcast_integer_array! {
+                    keys => keys.values().iter().map(|key| key.as_usize()).collect(),
+                    _ => Vec::new()
+                };
+                for (at, key) in keys.into_iter().enumerate() {
                     let is_valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(at));
-                    self.plain_value(if is_valid { Some(table.value(*key)?) } else { None })?;
+                    self.plain_value(if is_valid { Some(table.value(key)?) } else { None })?;
                 }
             }
         }
@@ -236,7 +242,8 @@ impl FlatColumn {
         let rows = SelectedValues::new(&array, None).rows(array.nulls().cloned())?;
         let source = Source::new(&array)?;
         let is_coded = self.mode == Mode::Coded;
-        let start = self.buffers.codes.len();
+        let mut codes = std::mem::take(&mut self.buffers.codes);
+        let start = codes.len();
         for at in 0..array.len() {
             let value = rows.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(at)).then(|| source.value(at));
             if !is_coded {
@@ -244,13 +251,14 @@ impl FlatColumn {
                 continue;
             }
             if let Some(value) = value {
-                self.buffers.codes.push(code_of(value, &mut self.recent, &mut self.entries));
+                codes.widened().push(code_of(value, &mut self.recent, &mut self.entries));
             }
         }
         if is_coded {
-            self.used.mark_all(self.buffers.codes.get(start..).unwrap_or_default());
+            self.used.mark_all(codes.widened::<u32>().get(start..).unwrap_or_default());
             self.levels.append(&rows);
         }
+        self.buffers.codes = codes;
         Ok(())
     }
 
@@ -260,9 +268,10 @@ impl FlatColumn {
         let mut bits = std::mem::take(&mut self.buffers.bits);
         bits.clear();
         source::append_bits(values.array(), rows.held.as_ref(), &mut bits)?;
-        let (recent, entries, start) = (&mut self.recent, &mut self.entries, self.buffers.codes.len());
-        self.buffers.codes.extend(bits.iter().map(|bits| recent.code(*bits, entries)));
-        self.used.mark_all(self.buffers.codes.get(start..).unwrap_or_default());
+        let (recent, entries, codes) = (&mut self.recent, &mut self.entries, self.buffers.codes.widened::<u32>());
+        let start = codes.len();
+        codes.extend(bits.iter().map(|bits| recent.code(*bits, entries)));
+        self.used.mark_all(codes.get(start..).unwrap_or_default());
         self.buffers.bits = bits;
         self.levels.append(&rows);
         Ok(())
@@ -307,8 +316,8 @@ impl FlatColumn {
         }
         if is_coded && self.pages.is_empty() && !self.codes_are_smaller() {
             self.mode = Mode::Plain;
-            for code in &self.buffers.codes {
-                entries::push(self.entries.value(*code), self.kind, &mut self.buffers.plain);
+            for code in self.buffers.codes.iter() {
+                entries::push(self.entries.value(code), self.kind, &mut self.buffers.plain);
             }
             (self.entries, self.recent) = (Entries::new(self.kind), Recent::new());
             self.table = None;
@@ -333,7 +342,8 @@ impl FlatColumn {
                 self.as_deltas = Some(as_deltas);
                 if let Some(codes) = codes {
                     self.mode = Mode::Coded;
-                    (self.entries, self.recent, self.buffers.codes) = (codes.entries, codes.recent, codes.codes);
+                    (self.entries, self.recent) = (codes.entries, codes.recent);
+                    *self.buffers.codes.widened() = codes.codes;
                     return self.end_coded_page(rows);
                 }
                 as_deltas
@@ -350,7 +360,11 @@ impl FlatColumn {
     fn end_coded_page(&mut self, rows: usize) -> Result<()> {
         let width = code_width(&self.entries);
         self.buffers.body.push(width);
-        hybrid::encode(&self.buffers.codes, width, &mut self.buffers.body);
+        match self.buffers.codes.as_slice() {
+            Slice::Bytes(codes) => hybrid::encode(codes, width, &mut self.buffers.body),
+            Slice::Shorts(codes) => hybrid::encode(codes, width, &mut self.buffers.body),
+            Slice::Words(codes) => hybrid::encode(codes, width, &mut self.buffers.body),
+        }
         self.put_page(rows, Form::Codes)?;
         if self.entries.plain_bytes() > DICTIONARY_BYTES {
             self.mode = Mode::Plain;
@@ -374,7 +388,7 @@ impl FlatColumn {
         let plain = match self.kind.width() {
             Some(width) => self.buffers.codes.len() * width,
             None => {
-                let length = |code: &u32| match self.entries.value(*code) {
+                let length = |code: u32| match self.entries.value(code) {
                     Value::Bytes(bytes) => bytes.len() + 4,
                     Value::Bits(_) => 0,
                 };

@@ -6,7 +6,7 @@ use arrow::datatypes::*;
 use parquet::errors::{ParquetError, Result};
 
 use super::entries::Value;
-use super::selected::each_run;
+use super::selected::each_held_run;
 
 /// The values of an array that is no dictionary; what lies under a null may be anything.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(super) fn append_bits(array: &ArrayRef, held: Option<&BooleanBuffer>, bits: 
         convert: impl Fn(T::Native) -> u64,
     ) {
         bits.reserve(array.len());
-        each_run(array.values(), held, |run| bits.extend(run.iter().map(|value| convert(*value))));
+        each_held_run(array.values(), held, |run| bits.extend(run.iter().map(|value| convert(*value))));
     }
     let signed = |value: i32| u64::from(value.cast_unsigned());
     match array.data_type() {

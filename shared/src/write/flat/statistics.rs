@@ -68,15 +68,15 @@ impl Range {
 
     /// Takes those fixed-width values in that are marked.
     pub fn include_marked(&mut self, values: &[u64], marks: &[bool]) {
-        let kind = self.kind;
-        let (mut least, mut greatest) = (u64::MAX, 0);
-        for (bits, is_marked) in values.iter().zip(marks) {
-            self.any |= is_marked;
-            // No branch on marks, which are anywhere.
-            let order = kind.order(*bits).filter(|_| *is_marked);
-            least = least.min(order.unwrap_or(u64::MAX));
-            greatest = greatest.max(order.unwrap_or(0));
-        }
+        // A loop of its own for each kind, so that what is asked of each value is known when it is compiled.
+        let (least, greatest) = match self.kind {
+            Kind::Int32 => ends_of_marked(values, marks, |bits| Kind::Int32.order(bits)),
+            Kind::Float => ends_of_marked(values, marks, |bits| Kind::Float.order(bits)),
+            Kind::Double => ends_of_marked(values, marks, |bits| Kind::Double.order(bits)),
+            Kind::Int64 => ends_of_marked(values, marks, |bits| Kind::Int64.order(bits)),
+            kind => ends_of_marked(values, marks, |bits| kind.order(bits)),
+        };
+        self.any |= marks.iter().take(values.len()).fold(false, |any, mark| any | mark);
         if least <= greatest {
             self.include_orders(least, greatest);
         }
@@ -199,6 +199,16 @@ impl Range {
             }
         }
     }
+}
+
+/// The least and the greatest order of the values that are marked; the former above the latter where there is none.
+fn ends_of_marked(values: &[u64], marks: &[bool], order: impl Fn(u64) -> Option<u64>) -> (u64, u64) {
+    let marked = values.iter().zip(marks);
+    // No branch on marks, which are anywhere.
+    marked.fold((u64::MAX, 0), |(least, greatest), (bits, is_marked)| {
+        let order = order(*bits).filter(|_| *is_marked);
+        (least.min(order.unwrap_or(u64::MAX)), greatest.max(order.unwrap_or(0)))
+    })
 }
 
 /// Long strings are cut: the least to a prefix, the greatest to a prefix that is made larger.

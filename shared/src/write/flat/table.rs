@@ -1,18 +1,23 @@
 //! From the codes that values came with to the codes that they are written with.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{ArrowNativeType, DataType, Int32Type, UInt8Type, UInt16Type};
 use parquet::errors::{ParquetError, Result};
 
-use super::entries::Value;
-use super::selected::each_run;
+use super::code_of;
+use super::codes::{Code, Codes, Width};
+use super::entries::{Entries, Value};
+use super::recent::Recent;
+use super::selected::{RUN, append_held, each_run};
 use super::source::Source;
 use super::used::Used;
 
-/// In place of a code that no row has shown yet.
-const UNKNOWN: u32 = u32::MAX;
 /// How many values there is place for, where they are not more: keys cut to as many bits need not be compared with the places.
 const PLACES: [usize; 5] = [0x100, 0x400, 0x1000, 0x4000, 0x1_0000];
+
+/// So many codes are marked as used at a time.
+const MARKED: usize = 1_024;
 
 /// A dictionary that values came with.
 #[derive(Debug)]
@@ -20,13 +25,25 @@ pub(super) struct Table {
     values: ArrayRef,
     source: Source,
     /// For each value its code in the output; unknown for places behind the last one.
-    codes: Vec<u32>,
+    codes: Codes,
+    /// How many values have no code yet.
+    unknown: usize,
+}
+
+/// Where codes go, and what gives new ones.
+pub(super) struct Page<'a> {
+    pub codes: &'a mut Codes,
+    pub used: &'a mut Used,
+    pub recent: &'a mut Recent,
+    pub entries: &'a mut Entries,
 }
 
 impl Table {
     pub fn new(values: &ArrayRef) -> Result<Self> {
         let places = PLACES.into_iter().find(|places| values.len() <= *places).unwrap_or(values.len());
-        Ok(Self { values: values.clone(), source: Source::new(values)?, codes: vec![UNKNOWN; places] })
+        let mut codes = Codes::default();
+        codes.widened().resize(places, u8::UNKNOWN);
+        Ok(Self { values: values.clone(), source: Source::new(values)?, codes, unknown: values.len() })
     }
 
     /// Whether it is the table of these very values.
@@ -34,81 +51,116 @@ impl Table {
         std::ptr::addr_eq(std::sync::Arc::as_ptr(&self.values), std::sync::Arc::as_ptr(values))
     }
 
-    /// The value of a code.
-    pub fn value(&self, key: i32) -> Result<Value<'_>> {
-        let place = place_of(key);
-        if place < self.values.len() { Ok(self.source.value(place)) } else { Err(beyond()) }
+    /// The value of a key.
+    pub fn value(&self, key: usize) -> Result<Value<'_>> {
+        if key < self.values.len() { Ok(self.source.value(key)) } else { Err(beyond()) }
     }
 
-    /// Appends the output's codes of the keys that are held, of all where `held` is `None`, and marks them as used. `find` is
-    /// asked for the code of each value once. `all_used` tells that every code given so far is marked.
-    pub fn translate(
+    /// Appends the output's codes of the keys that are held, of all where `held` is `None`, and marks them as used.
+    pub fn translate(&mut self, keys: &dyn Array, held: Option<&BooleanBuffer>, page: Page<'_>) -> Result<()> {
+        // However many of the values are new.
+        let needed = Width::of(page.entries.len().saturating_add(self.unknown));
+        match needed.max(page.codes.width()).max(self.codes.width()) {
+            Width::One => self.translate_to::<u8>(keys, held, page),
+            Width::Two => self.translate_to::<u16>(keys, held, page),
+            Width::Four => self.translate_to::<u32>(keys, held, page),
+        }
+    }
+
+    fn translate_to<C: Code>(&mut self, keys: &dyn Array, held: Option<&BooleanBuffer>, page: Page<'_>) -> Result<()> {
+        match keys.data_type() {
+            DataType::UInt8 => self.translate_keys::<u8, C>(keys.as_primitive::<UInt8Type>().values(), held, page),
+            DataType::UInt16 => self.translate_keys::<u16, C>(keys.as_primitive::<UInt16Type>().values(), held, page),
+            DataType::Int32 => self.translate_keys::<i32, C>(keys.as_primitive::<Int32Type>().values(), held, page),
+            other => Err(ParquetError::General(format!("codes of {other}"))),
+        }
+    }
+
+    fn translate_keys<K: ArrowNativeType + Ord, C: Code>(
         &mut self,
-        (keys, held): (&[i32], Option<&BooleanBuffer>),
-        codes: &mut Vec<u32>,
-        used: &mut Used,
-        all_used: bool,
-        mut find: impl FnMut(Value<'_>) -> u32,
+        keys: &[K],
+        held: Option<&BooleanBuffer>,
+        page: Page<'_>,
     ) -> Result<()> {
-        let (mut is_beyond, values) = (false, self.values.len());
+        let Page { codes, used, recent, entries } = page;
+        let (codes, known, values) = (codes.widened::<C>(), self.codes.widened::<C>(), self.values.len());
+        let (mut is_beyond, mut marked, mut all_used) = (false, codes.len(), used.has_all(entries.len()));
         codes.reserve(keys.len());
-        each_run(keys, held, |run| {
-            // Most runs show nothing new, which is asked once for all of it.
+        each_run(keys, held, |run, bits| {
+            // What is not held is looked up too: that takes less than to pass over it.
             let start = codes.len();
-            let greatest_key = run.iter().fold(0, |greatest, key| greatest.max(key.cast_unsigned()));
-            let greatest = match usize::try_from(greatest_key).is_ok_and(|key| key < values) {
-                true => look_up(&self.codes, run, codes),
-                false => UNKNOWN,
-            };
-            if greatest == UNKNOWN {
+            let mut found = [C::UNKNOWN; RUN];
+            let mut greatest = C::UNKNOWN;
+            if are_within(run, values) {
+                look_up(known, run, &mut found);
+                append_held(&found, run.len(), bits, codes);
+                let held = codes.get(start..).unwrap_or_default();
+                greatest = held.iter().fold(C::default(), |greatest, code| greatest.max(*code));
+            }
+            // Most runs show nothing new, which is asked once for all of it.
+            if greatest == C::UNKNOWN {
                 codes.truncate(start);
-                codes.extend(run.iter().map(|key| {
-                    let place = place_of(*key);
-                    let Some(code) = self.codes.get_mut(place).filter(|_| place < values) else {
+                all_used = false;
+                let held = run.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1);
+                codes.extend(held.map(|(_, key)| {
+                    let place = key.as_usize();
+                    let Some(code) = known.get_mut(place).filter(|_| place < values) else {
                         is_beyond = true;
-                        return 0;
+                        return C::default();
                     };
-                    if *code == UNKNOWN {
-                        *code = find(self.source.value(place));
+                    if *code == C::UNKNOWN {
+                        *code = C::of(code_of(self.source.value(place), recent, entries));
+                        self.unknown = self.unknown.saturating_sub(1);
                     }
                     *code
                 }));
-                used.mark_all(codes.get(start..).unwrap_or_default());
-            } else if !all_used {
-                used.mark_all(codes.get(start..).unwrap_or_default());
+            }
+            if codes.len() >= marked + MARKED {
+                marked = mark(used, codes, marked, &mut all_used, entries);
             }
         });
+        mark(used, codes, marked, &mut all_used, entries);
         if is_beyond { Err(beyond()) } else { Ok(()) }
     }
 }
 
-/// Appends what is known of each key, and answers the greatest of it. No key lies behind what is known.
-fn look_up(known: &[u32], keys: &[i32], codes: &mut Vec<u32>) -> u32 {
+/// Marks the codes from `first` on, unless each that was given is marked; answers where they end.
+fn mark<C: Code>(used: &mut Used, codes: &[C], first: usize, all_used: &mut bool, entries: &Entries) -> usize {
+    if !*all_used {
+        used.mark_all(codes.get(first..).unwrap_or_default());
+        *all_used = used.has_all(entries.len());
+    }
+    codes.len()
+}
+
+/// Whether each key is below `values`.
+fn are_within<K: ArrowNativeType + Ord>(keys: &[K], values: usize) -> bool {
+    let ends = |(least, greatest): (K, K), key: &K| (least.min(*key), greatest.max(*key));
+    let (least, greatest) = keys.iter().fold((K::default(), K::default()), ends);
+    least >= K::default() && greatest.as_usize() < values
+}
+
+/// Looks up what is known of each key. No key lies behind what is known.
+fn look_up<K: ArrowNativeType, C: Code>(known: &[C], keys: &[K], found: &mut [C; RUN]) {
     match known.len() {
-        0x100 => look_up_in::<0x100>(known, keys, codes),
-        0x400 => look_up_in::<0x400>(known, keys, codes),
-        0x1000 => look_up_in::<0x1000>(known, keys, codes),
-        0x4000 => look_up_in::<0x4000>(known, keys, codes),
-        0x1_0000 => look_up_in::<0x1_0000>(known, keys, codes),
-        _ => look_up_in::<0x8000_0000>(known, keys, codes),
+        0x100 => look_up_in::<0x100, K, C>(known, keys, found),
+        0x400 => look_up_in::<0x400, K, C>(known, keys, found),
+        0x1000 => look_up_in::<0x1000, K, C>(known, keys, found),
+        0x4000 => look_up_in::<0x4000, K, C>(known, keys, found),
+        0x1_0000 => look_up_in::<0x1_0000, K, C>(known, keys, found),
+        _ => look_up_in::<0x8000_0000, K, C>(known, keys, found),
     }
 }
 
 /// The same for `LENGTH` places, a power of two; for any number where there are fewer.
-fn look_up_in<const LENGTH: usize>(known: &[u32], keys: &[i32], codes: &mut Vec<u32>) -> u32 {
-    let start = codes.len();
-    let code = |code: Option<&u32>| code.copied().unwrap_or(UNKNOWN);
+fn look_up_in<const LENGTH: usize, K: ArrowNativeType, C: Code>(known: &[C], keys: &[K], found: &mut [C; RUN]) {
+    let code = |code: Option<&C>| code.copied().unwrap_or(C::UNKNOWN);
+    let slots = found.iter_mut().zip(keys);
     match known.first_chunk::<LENGTH>() {
         // Nothing is left to ask of each.
-        Some(known) => codes.extend(keys.iter().map(|key| code(known.get(place_of(*key) & (LENGTH - 1))))),
-        None => codes.extend(keys.iter().map(|key| code(known.get(place_of(*key))))),
+        Some(known) => slots.for_each(|(slot, key)| *slot = code(known.get(key.as_usize() & (LENGTH - 1)))),
+        None => slots.for_each(|(slot, key)| *slot = code(known.get(key.as_usize()))),
     }
-    codes.get(start..).unwrap_or_default().iter().fold(0, |greatest, code| greatest.max(*code))
-}
-
-/// Where a key's code is: beyond every dictionary where it is negative.
-fn place_of(key: i32) -> usize {
-    usize::try_from(key.cast_unsigned()).unwrap_or(usize::MAX)
 }
 
 fn beyond() -> ParquetError {

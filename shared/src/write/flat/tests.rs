@@ -208,13 +208,23 @@ fn arrays() -> impl Strategy<Value = ArrayRef> {
     )
 }
 
-/// The array as codes into a dictionary in another order than that of first use, with entries that nothing uses.
+/// The array as codes into a dictionary in another order than that of first use, with entries that nothing uses. Codes are
+/// as narrow as they can be, and wider every other time.
 fn as_codes(array: &ArrayRef) -> ArrayRef {
     let places = Int32Array::from_iter_values((0..array.len() as i32).rev());
     let values = arrow::compute::take(array, &places, None).unwrap();
     let last = array.len() as i32 - 1;
     let keys: Int32Array = (0..array.len()).map(|row| array.is_valid(row).then_some(last - row as i32)).collect();
-    Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values).unwrap())
+    let widths = [DataType::UInt8, DataType::UInt16, DataType::Int32];
+    let fitting = if array.len() <= 256 { 0 } else { 1 };
+    narrowed(keys, values, &widths[(fitting + array.null_count() % 2).min(2)])
+}
+
+/// Codes in integers of that type.
+fn narrowed(keys: Int32Array, values: ArrayRef, to: &DataType) -> ArrayRef {
+    let coded = DictionaryArray::<Int32Type>::try_new(keys, values).unwrap();
+    let of = Box::new(coded.values().data_type().clone());
+    cast(&coded, &DataType::Dictionary(Box::new(to.clone()), of)).unwrap()
 }
 
 /// The array as codes into its distinct values.
@@ -345,13 +355,40 @@ fn dictionaries_that_change_midway_share_their_codes() {
         Arc::new(texts.iter().map(|text| Some(*text)).collect::<DictionaryArray<Int32Type>>())
     };
     let pieces = [coded(&["a", "b", "a"]), coded(&["b", "c"]), coded(&["c", "a", "d"])];
-    let data_type = pieces[0].data_type().clone();
+    // a, b, a; b, c; c, a, d
+    assert_eq!(codes_of_page(&pieces), (codes::Width::One, vec![0, 1, 0, 1, 2, 2, 0, 3]));
+}
+
+/// The codes of one page of these pieces, and how wide they are kept.
+fn codes_of_page(pieces: &[ArrayRef]) -> (codes::Width, Vec<u32>) {
+    let data_type = pieces[0].as_any_dictionary().values().data_type().clone();
     let schema = Schema::new(vec![Field::new("c", data_type.clone(), true)]);
     let descriptor = ArrowSchemaConverter::new().convert(&schema).unwrap();
-    let mut column = FlatColumn::new(&data_type, descriptor.column(0), Compression::UNCOMPRESSED, RUN).unwrap();
-    column.write(&pieces.map(|piece| SelectedValues::new(&piece, None)), &mut Buffers::default()).unwrap();
-    // a, b, a; b, c; c, a, d
-    assert_eq!(column.buffers.codes, [0, 1, 0, 1, 2, 2, 0, 3]);
+    let mut column = FlatColumn::new(&data_type, descriptor.column(0), Compression::UNCOMPRESSED, usize::MAX).unwrap();
+    for piece in pieces {
+        column.write(&[SelectedValues::new(piece, None)], &mut Buffers::default()).unwrap();
+    }
+    (column.buffers.codes.width(), column.buffers.codes.iter().collect())
+}
+
+#[test]
+fn codes_become_wider_midway_through_a_page_and_stay_the_same() {
+    let numbers = |range: std::ops::Range<u32>| -> ArrayRef { Arc::new(UInt32Array::from_iter_values(range)) };
+    let coded = |range: std::ops::Range<u32>, to: &DataType| {
+        let keys = Int32Array::from_iter_values(0..range.len() as i32);
+        narrowed(keys, numbers(range), to)
+    };
+    let few = coded(0..200, &DataType::UInt8);
+    assert_eq!(codes_of_page(std::slice::from_ref(&few)), (codes::Width::One, (0..200).collect()));
+    // The second dictionary might hold as many new values; that it does not is known once they are asked.
+    let more = [few.clone(), few.clone(), coded(150..300, &DataType::UInt8)];
+    let wanted: Vec<u32> = (0..200).chain(0..200).chain(150..300).collect();
+    assert_eq!(codes_of_page(&more), (codes::Width::Two, wanted.clone()));
+    let many = [&more[..], &[coded(0..70_000, &DataType::Int32), few.clone()]].concat();
+    let wanted: Vec<u32> = wanted.into_iter().chain(0..70_000).chain(0..200).collect();
+    assert_eq!(codes_of_page(&many), (codes::Width::Four, wanted));
+    let plain_last = [few.clone(), numbers(100..400), few];
+    assert_eq!(codes_of_page(&plain_last), (codes::Width::Four, (0..200).chain(100..400).chain(0..200).collect()));
 }
 
 #[test]
