@@ -12,7 +12,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetInd
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::codec::{Press, Wanted};
+use super::codec::{Effort, Press, Wanted};
 use super::entries::Entries;
 use super::header::{self, Body, Form};
 use super::kind::Kind;
@@ -108,7 +108,7 @@ pub(super) struct Pages {
 impl Pages {
     pub fn new(kind: Kind, column: ColumnDescPtr, compression: Compression) -> Self {
         Self {
-            wanted: Wanted { compression, is_hurried: false },
+            wanted: Wanted { compression, effort: Effort::Level },
             finished: Vec::new(),
             coded_pages: 0,
             delta_pages: 0,
@@ -141,8 +141,9 @@ impl Pages {
         header::data_page(number(rows)?, form, lengths(body, compressed)?, &mut page);
         self.uncompressed += page.len() + body.len();
         page.extend_from_slice(compressed);
-        if self.finished.is_empty() && form != Form::Plain && saves_little(body.len(), compressed.len()) {
-            self.wanted.is_hurried = true;
+        if self.finished.is_empty() && form != Form::Plain {
+            let length = compressed.len();
+            self.wanted.effort = self.effort_after(body, length, press)?;
         }
         self.finished.push(Finished { bytes: page.into(), rows });
         self.coded_pages += usize::from(form == Form::Codes);
@@ -160,13 +161,26 @@ impl Pages {
         Ok(())
     }
 
+    /// What the first page shows, which the codec made so long with all effort: no more than what saves something.
+    fn effort_after(&self, body: &[u8], length: usize, press: &mut Press) -> Result<Effort> {
+        if saves_little(body.len(), length) {
+            return Ok(Effort::Least);
+        }
+        if !matches!(self.wanted.compression, Compression::ZSTD(_)) {
+            return Ok(Effort::Level);
+        }
+        let frequencies = Wanted { effort: Effort::Frequencies, ..self.wanted };
+        let is_as_small = press.compress(body, frequencies)?.len() <= length;
+        Ok(if is_as_small { Effort::Frequencies } else { Effort::Level })
+    }
+
     /// Ends the chunk; a dictionary that no page uses is left out.
     pub fn close(mut self, entries: &Entries, press: &mut Press) -> Result<FlatChunk> {
         let mut dictionary = Vec::new();
         if self.coded_pages > 0 {
             // Distinct values may compress where their codes do not.
             let plain = entries.plain();
-            let compressed = press.compress(&plain, Wanted { is_hurried: false, ..self.wanted })?;
+            let compressed = press.compress(&plain, Wanted { effort: Effort::Level, ..self.wanted })?;
             header::dictionary_page(number(entries.len())?, lengths(&plain, compressed)?, &mut dictionary);
             self.uncompressed += dictionary.len() + plain.len();
             dictionary.extend_from_slice(compressed);
@@ -283,5 +297,43 @@ impl Order {
             (false, true) => BoundaryOrder::DESCENDING,
             (false, false) => BoundaryOrder::UNORDERED,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use parquet::basic::{Type as PhysicalType, ZstdLevel};
+    use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
+
+    use super::*;
+
+    /// The effort for pages behind this one.
+    fn effort(body: &[u8], form: Form) -> Effort {
+        let leaf = Type::primitive_type_builder("c", PhysicalType::INT32).build().unwrap();
+        let column = ColumnDescriptor::new(Arc::new(leaf), 0, 0, ColumnPath::new(vec!["c".to_owned()]));
+        let codec = Compression::ZSTD(ZstdLevel::try_new(1).unwrap());
+        let mut pages = Pages::new(Kind::Int32, Arc::new(column), codec);
+        let (shape, mut press) = (PageShape { rows: 1, nulls: 0, form }, Press::default());
+        pages.put(body, shape, Range::new(Kind::Int32), &mut press).unwrap();
+        pages.wanted.effort
+    }
+
+    #[test]
+    fn a_codec_does_no_more_than_what_makes_the_first_page_smaller() {
+        let mut state = 1u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            u8::try_from((state >> 33) % below).unwrap()
+        };
+        let bytes: Vec<u8> = (0..100_000).map(|_| random(256)).collect();
+        assert_eq!(effort(&bytes, Form::Codes), Effort::Least);
+        let some_frequent: Vec<u8> = (0..100_000).map(|_| random(16) * random(16)).collect();
+        assert_eq!(effort(&some_frequent, Form::Codes), Effort::Frequencies);
+        let repeated = some_frequent.get(..1_000).unwrap().repeat(100);
+        assert_eq!(effort(&repeated, Form::Codes), Effort::Level);
+        assert_eq!(effort(&bytes, Form::Plain), Effort::Level, "plain values differ from page to page");
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
+use zstd::zstd_safe::{CParameter, ParamSwitch};
 
 /// A level that looks for nothing but long repetitions and leaves the rest as it is.
 const FAST_LEVEL: i32 = -50;
@@ -12,8 +13,18 @@ const FAST_LEVEL: i32 = -50;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Wanted {
     pub compression: Compression,
-    /// Looks for little: the pages are framed, and hardly compressed.
-    pub is_hurried: bool,
+    pub effort: Effort,
+}
+
+/// How much zstd does; other codecs know no difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// What the level says: repetitions are looked for, and what is left is written in as few bits as it is frequent.
+    Level,
+    /// The latter alone, in half the time.
+    Frequencies,
+    /// Neither: pages are framed, and hardly compressed.
+    Least,
 }
 
 /// Whether flat columns can be written with a codec; others are left to the parquet crate.
@@ -51,12 +62,17 @@ impl Press {
                 Ok(self.compressed.get(..length).unwrap_or_default())
             }
             Compression::ZSTD(level) => {
-                let level = if wanted.is_hurried { FAST_LEVEL } else { level.compression_level() };
+                let (level, literals) = match wanted.effort {
+                    Effort::Level => (level.compression_level(), ParamSwitch::Auto),
+                    Effort::Frequencies => (FAST_LEVEL, ParamSwitch::Enable),
+                    Effort::Least => (FAST_LEVEL, ParamSwitch::Auto),
+                };
                 let compressor = match &mut self.zstd {
                     Some(compressor) => compressor,
                     none => none.insert(zstd::bulk::Compressor::new(level).map_err(failed)?),
                 };
                 compressor.set_compression_level(level).map_err(failed)?;
+                compressor.set_parameter(CParameter::LiteralCompressionMode(literals)).map_err(failed)?;
                 self.compressed.clear();
                 self.compressed.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
                 compressor.compress_to_buffer(bytes, &mut self.compressed).map_err(failed)?;

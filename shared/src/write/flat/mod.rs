@@ -9,7 +9,7 @@
 //! * Distinct values get codes in the order of their first use; a page's codes are as wide as the dictionary was then.
 //! * Where the first page shows that codes save nothing, or once the dictionary is large, values are written plain.
 //! * The first page of timestamps shows whether they are best written as codes, as differences or plain ([`choice`]).
-//! * Where the first page shows that codes or differences hardly compress, the codec is told to hurry.
+//! * The first page of codes or differences shows how much of the codec's effort makes them smaller: later ones get no more.
 //!
 //! Pages are version 1, which every reader knows. The dictionary page comes first.
 
