@@ -17,7 +17,7 @@ pub(super) trait Code: ArrowNativeType {
     /// A code of at most so many bits. Of 32 bits, those above 2^31 come out negative.
     fn of(value: u32) -> Self;
 
-    /// Appends groups of packed values of at most so many bits.
+    /// Appends groups of packed values of at most so many bits, of which there are as many bytes.
     fn unpack(bytes: &[u8], width: u8, groups: usize, out: &mut Vec<Self>);
 }
 
@@ -102,7 +102,7 @@ fn slots<C: Code>(groups: usize, out: &mut Vec<C>) -> &mut [[C; GROUP]] {
 
 /// Groups of values of at most eight bits: a group is a word then.
 fn to_bytes<const WIDTH: usize, const READ: usize>(bytes: &[u8], groups: usize, out: &mut Vec<u8>) {
-    let (packed, rest) = bytes.as_chunks::<WIDTH>();
+    let packed = bytes.as_chunks::<WIDTH>().0;
     let slots = slots(groups, out);
     let unpacked = |word| lanes::to_bytes::<WIDTH>(word).to_le_bytes();
     for (slot, group) in slots.iter_mut().zip(packed) {
@@ -110,15 +110,11 @@ fn to_bytes<const WIDTH: usize, const READ: usize>(bytes: &[u8], groups: usize, 
         word.iter_mut().zip(group).for_each(|(to, from)| *to = *from);
         *slot = unpacked(u64::from_le_bytes(word));
     }
-    // What is cut short.
-    if let Some(slot) = slots.get_mut(packed.len()) {
-        *slot = unpacked(word_of(rest));
-    }
 }
 
 /// Groups of values of at most sixteen bits: half a group is in a word.
 fn to_shorts<const WIDTH: usize, const READ: usize>(bytes: &[u8], groups: usize, out: &mut Vec<u16>) {
-    let (packed, rest) = bytes.as_chunks::<WIDTH>();
+    let packed = bytes.as_chunks::<WIDTH>().0;
     let slots = slots(groups, out);
     let unpacked = |group: &[u8; WIDTH]| {
         let halves = match (group.first_chunk(), group.last_chunk()) {
@@ -136,11 +132,6 @@ fn to_shorts<const WIDTH: usize, const READ: usize>(bytes: &[u8], groups: usize,
     };
     for (slot, group) in slots.iter_mut().zip(packed) {
         *slot = unpacked(group);
-    }
-    if let Some(slot) = slots.get_mut(packed.len()) {
-        let mut group = [0; WIDTH];
-        group.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        *slot = unpacked(&group);
     }
 }
 

@@ -262,8 +262,12 @@ mod tests {
         // Three values of 5 bits in two bytes, where a group of eight would take five.
         let mut found: Vec<i32> = Vec::new();
         let bytes = Bytes::from_static(&[0b11, 0b0010_0001, 0b0000_1100]);
-        assert_eq!(Runs::new(bytes, 5).unwrap().read(8, &mut found), 3);
+        let runs = Runs::new(bytes, 5).unwrap();
+        assert_eq!(runs.clone().read(8, &mut found), 3);
         assert_eq!(found, [1, 1, 3]);
+        let (mut bytes, mut shorts) = (Vec::<u8>::new(), Vec::<u16>::new());
+        assert_eq!((runs.clone().read(8, &mut bytes), bytes), (3, vec![1, 1, 3]));
+        assert_eq!((runs.clone().read(8, &mut shorts), shorts), (3, vec![1, 1, 3]));
     }
 
     #[test]

@@ -332,8 +332,9 @@ mod tests {
         assert_eq!(effort(&bytes, Form::Codes), Effort::Least);
         let some_frequent: Vec<u8> = (0..100_000).map(|_| random(16) * random(16)).collect();
         assert_eq!(effort(&some_frequent, Form::Codes), Effort::Frequencies);
-        let repeated = some_frequent.get(..1_000).unwrap().repeat(100);
-        assert_eq!(effort(&repeated, Form::Codes), Effort::Level);
+        // Sixty-four words of twelve bytes, in any order.
+        let words: Vec<&[u8]> = (0..8_000).map(|_| bytes.chunks(12).nth(random(64).into()).unwrap()).collect();
+        assert_eq!(effort(&words.concat(), Form::Codes), Effort::Level);
         assert_eq!(effort(&bytes, Form::Plain), Effort::Level, "plain values differ from page to page");
     }
 }

@@ -276,6 +276,46 @@ mod tests {
     }
 
     #[test]
+    fn equal_values_are_a_run_wherever_they_begin_and_from_six_bytes_on() {
+        let encoded = |before: usize, equal: usize, width: u8| {
+            // Groups that differ from their neighbours and within themselves.
+            let other =
+                |at: usize| if at.is_multiple_of(2) { [0u8, 0, 1, 0, 0, 0, 0, 0] } else { [0, 0, 0, 1, 0, 0, 0, 0] };
+            let groups = (0..before).map(other).chain(std::iter::repeat_n([1; GROUP], equal)).chain((0..9).map(other));
+            let mut bytes = Vec::new();
+            encode(groups.flatten().collect::<Vec<_>>().as_slice(), width, &mut bytes);
+            // Without a header, which is longer where there are more.
+            bytes.len() - (before + 9) * usize::from(width)
+        };
+        for before in 1..150 {
+            // Two headers and a value more, of a byte each but that of many groups.
+            let headers = if before < 64 { 4 } else { 5 };
+            for (equal, width) in [(6, 1), (7, 1), (64, 1), (3, 2), (2, 3), (1, 4), (1, 8)] {
+                let run_header = usize::from(equal * GROUP >= 64);
+                assert_eq!(
+                    encoded(before, equal, width),
+                    headers + run_header,
+                    "{equal} behind {before}, {width} bits"
+                );
+            }
+            let packed_header = |groups: usize| 1 + usize::from(groups >= 64);
+            for (few, width) in [(5, 1), (2, 2), (1, 3)] {
+                let wanted = packed_header(before + few + 9) + few * usize::from(width);
+                assert_eq!(encoded(before, few, width), wanted, "{few} behind {before}, {width} bits");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_of_one_value_each_are_no_run_of_the_first() {
+        let values: Vec<u16> = (0..60).flat_map(|group| [group / 3 % 2; GROUP]).collect();
+        let mut bytes = Vec::new();
+        encode(&values, 1, &mut bytes);
+        // Three groups of ones, three of zeros: a header, and a byte a group.
+        assert_eq!(bytes.len(), 1 + 60);
+    }
+
+    #[test]
     fn a_width_holds_the_largest_value() {
         assert_eq!([0, 1, 2, 255, 256, u32::MAX].map(bit_width), [0, 1, 2, 8, 9, 32]);
     }

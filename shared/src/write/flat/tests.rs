@@ -299,6 +299,25 @@ proptest! {
 }
 
 #[test]
+fn a_value_that_comes_late_in_a_page_is_in_its_range() {
+    let rows = 20_000;
+    for late in [3_000, 10_001, rows - 1] {
+        // All of a small dictionary was seen long before.
+        let array: ArrayRef = Arc::new(Int32Array::from_iter_values((0..rows).map(|row| match row {
+            _ if row == late => 9,
+            _ => row % 2,
+        })));
+        for array in [as_dictionary(&array), array] {
+            let bytes = file_of_pages(&array, (&DataType::Int32, false), Compression::SNAPPY, &[4_999], array.len());
+            let metadata = metadata(&bytes);
+            let range = metadata.row_group(0).column(0).statistics().unwrap().clone();
+            let ends = (range.min_bytes_opt().unwrap().to_vec(), range.max_bytes_opt().unwrap().to_vec());
+            assert_eq!(ends, (0i32.to_le_bytes().to_vec(), 9i32.to_le_bytes().to_vec()), "row {late}");
+        }
+    }
+}
+
+#[test]
 fn a_column_of_many_distinct_values_is_plain_and_one_of_few_is_coded() {
     let encodings = |array: ArrayRef| {
         let bytes = file(&array, array.data_type(), false, Compression::UNCOMPRESSED, &[RUN]);
@@ -380,6 +399,9 @@ fn codes_become_wider_midway_through_a_page_and_stay_the_same() {
     };
     let few = coded(0..200, &DataType::UInt8);
     assert_eq!(codes_of_page(std::slice::from_ref(&few)), (codes::Width::One, (0..200).collect()));
+    // The same dictionary again holds nothing new.
+    let again = codes_of_page(&[few.clone(), few.clone()]);
+    assert_eq!(again, (codes::Width::One, (0..200).chain(0..200).collect()));
     // The second dictionary might hold as many new values; that it does not is known once they are asked.
     let more = [few.clone(), few.clone(), coded(150..300, &DataType::UInt8)];
     let wanted: Vec<u32> = (0..200).chain(0..200).chain(150..300).collect();
