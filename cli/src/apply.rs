@@ -45,6 +45,7 @@ async fn upload(ledger: &Ledger, sink: &str, dataset: &Dataset) -> Result<(), Fa
     }
     let all: Vec<&Dataset> = applied.iter().chain([dataset]).collect();
     overlap(&all, sink)?;
+    ledger.own_prefix(dataset).await?;
     ledger.keep_config(dataset).await?;
     ledger.apply(dataset).await?;
     let what = match before {

@@ -33,9 +33,15 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
         }
         return prune(&engine, &dataset, &asked, args.json).await;
     }
+    let publishes = asked.intent != Intent::TestSubset;
+    if publishes {
+        engine.ctx.ledger.check_prefix(&dataset).await?;
+    }
     let wanted = wanted(&engine.ctx, &dataset, &sink, &asked, &args.sources).await?;
     if wanted.is_empty() {
         eprintln!("note: nothing matched: no source to ingest");
+    } else if publishes && !asked.dry_run {
+        engine.ctx.ledger.own_prefix(&dataset).await?;
     }
     sink.collect_garbage().await;
     let mut ingest = Ingest::new(&engine.ctx, &dataset, &asked).await?;

@@ -38,6 +38,9 @@ pub enum Error {
     /// A contract or expectation with action `fail` was broken, or too much was quarantined.
     #[error("{0}")]
     Contract(String),
+    /// An object that Rowmill did not write lies where it is to publish or to delete. The text names it.
+    #[error("{0}")]
+    Occupied(String),
     /// A bound was exceeded. The text names the bound and the setting that moves it.
     #[error("{what} is {value}, above the limit of {limit}: {remedy}")]
     Limit {
@@ -91,6 +94,7 @@ impl Error {
             | Self::SourceMissing { .. }
             | Self::SourceChanged { .. }
             | Self::Contract(_)
+            | Self::Occupied(_)
             | Self::Limit { .. }
             | Self::Format { .. }
             | Self::Storage(StorageError::BadKey { .. }) => true,
@@ -106,6 +110,7 @@ impl Error {
             Self::SourceMissing { .. } => "source_missing",
             Self::SourceChanged { .. } => "source_changed",
             Self::Contract(_) => "contract",
+            Self::Occupied(_) => "occupied",
             Self::Limit { .. } => "limit",
             Self::Format { .. } => "format",
             Self::Storage(_) => "storage",

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod content;
 mod help;
 mod lists;
 mod objects;
@@ -13,6 +14,7 @@ mod uploads;
 
 use rowmill::storage::Storage;
 
+use content::*;
 use lists::*;
 use objects::*;
 use races::*;
@@ -43,6 +45,8 @@ pub async fn conformance(storage: &dyn Storage) {
     aborting_a_completed_upload_leaves_its_object(storage, "conformance/abort-late").await;
     completing_replaces_what_lay_there(storage, "conformance/replace").await;
     an_upload_tells_whether_it_is_open_and_what_it_made(storage, "conformance/made").await;
+    a_copy_with_another_etag_is_recognised_by_its_bytes(storage, "conformance/copied").await;
+    something_else_at_the_key_is_left_alone(storage, "conformance/foreign").await;
     a_listing_is_in_key_order_and_paged(storage, "conformance/list").await;
     a_prefix_need_not_end_at_a_slash(storage, "conformance/prefix").await;
     what_was_deleted_is_not_listed(storage, "conformance/emptied").await;

@@ -230,11 +230,11 @@ fn each_function_has_a_role_of_its_own() {
 }
 
 #[test]
-fn the_checker_writes_open_runs_and_configs_and_no_part() {
+fn the_checker_writes_open_runs_configs_and_prefixes_and_no_part() {
     let written = resources_of("CheckerPolicy", "s3:PutObject");
-    let expected =
-        r#"[{"Fn::Sub":"${SinkBucket.Arn}/_rowmill/open/*"},{"Fn::Sub":"${SinkBucket.Arn}/_rowmill/configs/*"}]"#;
-    assert_eq!(written, expected);
+    let expected = ["open/*", "configs/*", "prefixes.json"]
+        .map(|below| format!(r#"{{"Fn::Sub":"${{SinkBucket.Arn}}/_rowmill/{below}"}}"#));
+    assert_eq!(written, format!("[{}]", expected.join(",")));
 }
 
 #[rstest]

@@ -14,9 +14,11 @@ const PUTS_A_RUN: u64 = 11;
 const PUTS_A_SLICE: u64 = 2;
 /// Of an upload: begun, looked at by the finalizer, completed.
 const PUTS_AN_UPLOAD: u64 = 3;
-/// Of a run: datasets, pointer and outcome by the checker; plan, outcome and config by the processor; outcome, plan, config,
-/// pointer and source by the finalizer.
-const GETS_A_RUN: u64 = 14;
+/// Of a run: datasets, the prefixes, pointer and outcome by the checker; plan, outcome and config by the processor; outcome,
+/// plan, config, pointer and source by the finalizer.
+const GETS_A_RUN: u64 = 15;
+/// Of an upload: what lies at its key before it is completed.
+const GETS_AN_UPLOAD: u64 = 1;
 /// Of a slice: plan, outcome, record, outcome again, the footer twice; the finalizer reads its record.
 const GETS_A_SLICE: u64 = 7;
 /// Of a message: sent, received, deleted.
@@ -52,7 +54,7 @@ impl Requests {
         let Shape { slices, uploads, upload_parts, source_bytes } = shape;
         Self {
             put: PUTS_A_RUN + slices * PUTS_A_SLICE + uploads * PUTS_AN_UPLOAD + upload_parts,
-            get: GETS_A_RUN + slices * GETS_A_SLICE + source_bytes.div_ceil(READ_BYTES),
+            get: GETS_A_RUN + slices * GETS_A_SLICE + uploads * GETS_AN_UPLOAD + source_bytes.div_ceil(READ_BYTES),
             queue: messages(slices) * QUEUE_A_MESSAGE,
         }
     }

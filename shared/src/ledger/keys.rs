@@ -11,6 +11,10 @@ pub const OPEN: &str = "_rowmill/open/";
 pub const NOTICES: &str = "_rowmill/notices/";
 /// The ledger of runs.
 pub const RUNS: &str = "_rowmill/runs/";
+/// Dataset files that runs are pinned to, by their hash.
+pub const CONFIGS: &str = "_rowmill/configs/";
+/// Which dataset writes below which prefix.
+pub const PREFIXES: &str = "_rowmill/prefixes.json";
 /// Rows set aside.
 pub const QUARANTINE: &str = "_quarantine/";
 /// Reports, as readers see them.
@@ -25,7 +29,7 @@ pub fn dataset(name: &str) -> String {
 
 /// The dataset file that runs are pinned to.
 pub fn config(hash: &str) -> String {
-    format!("_rowmill/configs/{hash}.toml")
+    format!("{CONFIGS}{hash}.toml")
 }
 
 /// The pointers of a dataset's sources.

@@ -4,6 +4,7 @@ mod counts;
 pub mod identity;
 pub mod keys;
 mod notices;
+mod prefixes;
 pub mod records;
 mod store;
 pub mod transition;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{RowCounts, Run};
 use crate::cost::{Took, Usage};
 use crate::plan::Slice;
-use crate::storage::ObjectVersion;
+use crate::storage::{Content, ObjectVersion};
 use crate::write::PendingUpload;
 
 /// The format of ledger objects and messages that this version writes and reads.
@@ -392,13 +392,30 @@ pub struct Displaced {
 pub struct Left {
     /// Where.
     pub key: String,
-    /// Its ETag then.
+    /// Its ETag then. A copy of the sink has another one.
     pub etag: String,
+    /// Its bytes, by which a copy is recognised; absent in pointers written before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
 }
 
 impl From<&Visible> for Left {
     fn from(visible: &Visible) -> Self {
-        Self { key: visible.key.clone(), etag: visible.etag.clone() }
+        Self { key: visible.key.clone(), etag: visible.etag.clone(), content: Some(visible.content()) }
+    }
+}
+
+impl Visible {
+    /// What its bytes are.
+    pub fn content(&self) -> Content {
+        Content { bytes: self.bytes, crc64: self.crc64.clone() }
+    }
+}
+
+impl PendingPart {
+    /// What its bytes are.
+    pub fn content(&self) -> Content {
+        Content { bytes: self.upload.size, crc64: self.upload.crc64.clone() }
     }
 }
 

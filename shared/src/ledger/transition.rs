@@ -217,11 +217,18 @@ pub fn to_retire(pointer: &Pointer, outcome: &Outcome) -> Vec<Left> {
     left.filter(|left| !current.contains(left.key.as_str())).cloned().collect()
 }
 
-/// The pointer once these entries are retired. One that tells more by now stays.
-pub fn retired(pointer: &Pointer, listed: &[Displaced]) -> Pointer {
+/// The pointer once these entries are retired. One that says more by now stays, and so does what was not deleted because
+/// another object lies there: the next publication meets it and says so.
+pub fn retired(pointer: &Pointer, listed: &[Displaced], changed: &[Left]) -> Pointer {
     let mut next = pointer.clone();
     next.epoch += 1;
-    next.displaced.retain(|displaced| !listed.contains(displaced));
+    next.displaced.retain_mut(|displaced| {
+        if !listed.contains(displaced) {
+            return true;
+        }
+        displaced.visible.retain(|left| changed.contains(left));
+        !displaced.visible.is_empty()
+    });
     next
 }
 

@@ -144,6 +144,14 @@ async fn created(ctx: &Context, object: &ObjectCreated) -> Result<Answer> {
     let source = source_of(&object.bucket, meta);
     for dataset in wanted {
         answer.matched += 1;
+        match ctx.ledger.own_prefix(dataset).await {
+            Err(error) if error.is_permanent() => {
+                telemetry::dataset_refused(&dataset.spec.name, &error, ctx.now_ms());
+                answer.problems.push(error.to_string());
+                continue;
+            }
+            owned => owned?,
+        }
         let opened = open_incremental(ctx, dataset, source.clone(), Eagerness::default()).await?;
         if let Opened::Skipped { run, why: Skip::Failed } = &opened {
             tracing::warn!(

@@ -44,9 +44,9 @@ pub enum Progress {
     },
     /// A run ended.
     Ended(Box<Outcome>),
-    /// A message was tried [`MAX_RECEIVES`] times; its run stays open.
+    /// A message was tried [`MAX_RECEIVES`] times, or no further try can help; its run stays open.
     GaveUp {
-        /// The run.
+        /// The run; for the output of a source that is gone, the source's URI.
         run_id: String,
         /// The last error.
         error: Error,
@@ -107,7 +107,7 @@ async fn deliver(ctx: Context, formats: Arc<Formats>, queue: Arc<MemoryQueue>, d
         }
         None => {}
     }
-    if delivery.receive_count < MAX_RECEIVES {
+    if delivery.receive_count < MAX_RECEIVES && !error.is_permanent() {
         tokio::time::sleep(FIRST_BACKOFF * (1 << delivery.receive_count.min(8))).await;
         queue.nack(delivery.id);
         return None;

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use super::Context;
 use super::close::{self, Sums, abort_all, at_once, bare_outcome, pending};
 use super::message::Message;
-use super::publish::{self, ATTEMPT, Claimed, Completed, complete, complete_all, of_slices};
+use super::publish::{self, Claimed, Completed, complete, complete_all, of_slices};
 use super::verify::{self, Verdict};
 use super::{heal, notices, prune};
 use crate::cost::Took;
@@ -86,10 +86,11 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
         return make_again(ctx, &plan, &records, &expired).await;
     }
     if plan.run.purpose.publishes() {
-        let outcome = match publish::claim(ctx, &plan).await? {
+        let outcome = match publish::claim(ctx, &plan, &records).await? {
             Claimed::Held => None,
             Claimed::Superseded { by } => Some(close::supersede(ctx, &plan.run, &by).await?),
             Claimed::CutOtherwise { by } => Some(close::recut(ctx, &plan.run, &by).await?),
+            Claimed::Occupied(failure) => Some(close::fail(ctx, &plan.run, failure).await?),
             Claimed::Ended(outcome) => Some(*outcome),
         };
         if let Some(outcome) = outcome {
@@ -170,8 +171,8 @@ async fn expired(ctx: &Context, records: &[Stamped<SliceRecord>]) -> Result<Vec<
     let checks = of_slices(records).map(|(slice, part)| {
         async move {
             let upload = &part.upload;
-            let there = sink.upload_is_open(&upload.key, &upload.upload_id).await?
-                || sink.made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await?.is_some();
+            let there =
+                sink.upload_is_open(&upload.key, &upload.upload_id).await? || publish::made(ctx, part).await?.is_some();
             Ok((!there).then_some(slice))
         }
         .boxed()

@@ -10,6 +10,7 @@ pub mod finalize;
 pub mod heal;
 pub mod message;
 pub mod notices;
+mod occupied;
 pub mod open;
 pub mod process;
 mod prune;

@@ -3,12 +3,13 @@
 use super::Context;
 use super::check::Answer;
 use super::message::Message;
+use super::occupied;
 use super::publish::delete_left;
 use super::request::glob;
-use crate::Result;
 use crate::dataset::Dataset;
 use crate::event::Request;
 use crate::ledger::{Outcome, Pointer, transition};
+use crate::{Error, Result};
 
 /// Finds published sources of a dataset that are gone, and has a finalizer remove their output.
 pub(super) async fn request(ctx: &Context, dataset: &Dataset, asked: &Request, answer: &mut Answer) -> Result<()> {
@@ -53,9 +54,22 @@ async fn prunable(ctx: &Context, dataset: &str, pointer: &Pointer) -> Result<Opt
 
 /// Takes a source's output out of sight, if the source is gone still: the pointer first, so that a crash leaves objects
 /// that redelivery or the next publication retires, and never a pointer to deleted ones.
+///
+/// # Errors
+///
+/// [`Error::Occupied`] where an object that Rowmill did not write lies in the place of what is to be deleted: then nothing
+/// is.
 pub(super) async fn unpublish(ctx: &Context, dataset: &str, bucket: &str, key: &str) -> Result<()> {
     let Some(mut read) = ctx.ledger.pointer(dataset, bucket, key).await? else { return Ok(()) };
     if let Some(before) = prunable(ctx, dataset, &read.value).await? {
+        let foreign = occupied::foreign(ctx, &read.value, Some(&before), &[]).await?;
+        if let Some(objects) = occupied::names(&foreign) {
+            return Err(Error::Occupied(format!(
+                "the output of {}, which is gone, stays: {objects}, which no run of it wrote: move it out of the sink, then \
+                 prune again",
+                before.run.source.uri()
+            )));
+        }
         let next = transition::unpublished(&read.value, &before);
         let Some(etag) = ctx.ledger.swap_pointer(Some(&read.etag), &next).await? else { return Ok(()) };
         read.value = next;
@@ -65,8 +79,9 @@ pub(super) async fn unpublish(ctx: &Context, dataset: &str, bucket: &str, key: &
         return Ok(());
     }
     let left: Vec<_> = read.value.displaced.iter().flat_map(|displaced| displaced.visible.clone()).collect();
-    delete_left(ctx, &left).await?;
-    ctx.ledger.swap_pointer(Some(&read.etag), &transition::retired(&read.value, &read.value.displaced)).await?;
+    let changed = delete_left(ctx, &left).await?;
+    let next = transition::retired(&read.value, &read.value.displaced, &changed);
+    ctx.ledger.swap_pointer(Some(&read.etag), &next).await?;
     match &ctx.reports {
         Some(reports) => reports.refresh(ctx, dataset, None).await,
         None => Ok(()),

@@ -9,12 +9,13 @@ use futures::FutureExt;
 
 use super::Context;
 use super::close::{at_once, bare_outcome, pending};
+use super::occupied;
 use crate::Result;
 use crate::ledger::identity::same_version;
 use crate::ledger::records::{Claim, Displaced, Left, PendingPart, Visible};
 use crate::ledger::transition::{self, ClaimDecision, SourceNow};
 use crate::ledger::{Failure, Outcome, Plan, Pointer, Run, SliceRecord, SliceResult, Stamped, Status};
-use crate::storage::CompleteOutcome;
+use crate::storage::{CompleteOutcome, DeleteOutcome, delete_content, find_content};
 
 /// The metadata entry that tells which attempt made an object.
 pub(crate) const ATTEMPT: &str = "rowmill-attempt";
@@ -34,12 +35,14 @@ pub(super) enum Claimed {
         /// The published run.
         by: String,
     },
+    /// It holds the claim, but objects that Rowmill did not write lie where it is to publish or to delete.
+    Occupied(Failure),
     /// Another finalizer has ended it meanwhile.
     Ended(Box<Outcome>),
 }
 
 /// Claims the pointer and fences what the claim displaces. Starts again from the read whenever a swap is lost.
-pub(super) async fn claim(ctx: &Context, plan: &Plan) -> Result<Claimed> {
+pub(super) async fn claim(ctx: &Context, plan: &Plan, records: &[Stamped<SliceRecord>]) -> Result<Claimed> {
     let run = &plan.run;
     let source = &run.source;
     let mine = Claim::of(run);
@@ -75,6 +78,11 @@ pub(super) async fn claim(ctx: &Context, plan: &Plan) -> Result<Claimed> {
             // Asked only now: what was displaced may have turned out to be complete, and is published since.
             if let Some(by) = cut_otherwise(ctx, plan, &held).await? {
                 return Ok(Claimed::CutOtherwise { by });
+            }
+            let published = published_outcome(ctx, &held).await?;
+            let foreign = occupied::foreign(ctx, &held, published.as_ref(), records).await?;
+            if let Some(failure) = occupied::refusal(run, &foreign) {
+                return Ok(Claimed::Occupied(failure));
             }
             // Parts that were never published go first: cut otherwise, they would show rows of this version twice.
             delete_left(ctx, &transition::to_clear(&held, &plan.run.run_id)).await?;
@@ -145,18 +153,32 @@ async fn fence(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fenced> {
     let sink = ctx.ledger.sink();
     let aborts = pending(&records).map(|part| {
         async move {
-            let upload = &part.upload;
-            sink.abort_upload(&upload.key, &upload.upload_id).await?;
-            let made = sink.made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await?;
-            Ok(made.map(|etag| Left { key: upload.key.clone(), etag }))
+            sink.abort_upload(&part.upload.key, &part.upload.upload_id).await?;
+            Ok(made(ctx, part).await?.map(|etag| left(part, etag)))
         }
         .boxed()
     });
     Ok(Fenced::Left(at_once(aborts).await?.into_iter().flatten().collect()))
 }
 
+/// The ETag of the object that this upload has become. Found by its bytes where the storage does not know the upload any
+/// more, as in a sink that was copied or restored: no two runs make the same bytes.
+pub(super) async fn made(ctx: &Context, part: &PendingPart) -> Result<Option<String>> {
+    let (sink, upload) = (ctx.ledger.sink(), &part.upload);
+    let known = sink.made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await?;
+    match known {
+        Some(etag) => Ok(Some(etag)),
+        None => Ok(find_content(sink.as_ref(), &upload.key, &part.content()).await?),
+    }
+}
+
+/// A part that a displaced run completed.
+fn left(part: &PendingPart, etag: String) -> Left {
+    Left { key: part.upload.key.clone(), etag, content: Some(part.content()) }
+}
+
 /// The outcome of the run that readers see.
-async fn published_outcome(ctx: &Context, pointer: &Pointer) -> Result<Option<Outcome>> {
+pub(super) async fn published_outcome(ctx: &Context, pointer: &Pointer) -> Result<Option<Outcome>> {
     match &pointer.published {
         Some(published) => ctx.ledger.outcome(&pointer.dataset, &published.claim.run_id).await,
         None => Ok(None),
@@ -210,7 +232,7 @@ pub(super) async fn complete(ctx: &Context, part: &PendingPart) -> Result<Option
     let (sink, upload) = (ctx.ledger.sink(), &part.upload);
     let etag = match sink.complete_upload(&upload.key, &upload.upload_id, &upload.parts).await? {
         CompleteOutcome::Completed { etag } => Some(etag),
-        CompleteOutcome::Gone => sink.made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await?,
+        CompleteOutcome::Gone => made(ctx, part).await?,
     };
     Ok(etag.map(|etag| Visible {
         key: upload.key.clone(),
@@ -242,17 +264,16 @@ pub(super) async fn mark_published(ctx: &Context, outcome: &Outcome) -> Result<(
 /// Notes in the pointer what uploads of a record that is about to be forgotten have become: whoever displaces or
 /// releases the run could not learn it from a record any more.
 pub(super) async fn note_made(ctx: &Context, run: &Run, record: &Stamped<SliceRecord>) -> Result<()> {
-    let mut made = Vec::new();
+    let mut objects = Vec::new();
     for part in pending(std::slice::from_ref(record)) {
-        let upload = &part.upload;
-        if let Some(etag) = ctx.ledger.sink().made_by(&upload.key, &upload.upload_id, ATTEMPT, &upload.attempt).await? {
-            made.push(Left { key: upload.key.clone(), etag });
+        if let Some(etag) = made(ctx, part).await? {
+            objects.push(left(part, etag));
         }
     }
-    while !made.is_empty() {
+    while !objects.is_empty() {
         let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
         let (pointer, etag) = (read.as_ref().map(|read| &read.value), read.as_ref().map(|read| read.etag.as_str()));
-        let next = transition::shown_by_failure(pointer, &run.source, &run.dataset, &run.run_id, made.clone());
+        let next = transition::shown_by_failure(pointer, &run.source, &run.dataset, &run.run_id, objects.clone());
         if ctx.ledger.swap_pointer(etag, &next).await?.is_some() {
             break;
         }
@@ -284,7 +305,7 @@ pub(super) async fn release(ctx: &Context, run: &Run) -> Result<()> {
 /// pointer says of them.
 pub(super) async fn retire(ctx: &Context, outcome: &Outcome) -> Result<()> {
     let run = &outcome.run;
-    let mut listed: Option<Vec<Displaced>> = None;
+    let mut listed: Option<(Vec<Displaced>, Vec<Left>)> = None;
     loop {
         let read = ctx.ledger.pointer(&run.dataset, &run.source.bucket, &run.source.key).await?;
         let Some(read) = read else { return Ok(()) };
@@ -295,26 +316,38 @@ pub(super) async fn retire(ctx: &Context, outcome: &Outcome) -> Result<()> {
             return Ok(());
         }
         // What is noted while this goes on, such as quarantine that a failed run shows, is for the next publication.
-        let retired = match listed.take() {
-            Some(retired) => retired,
+        let (retired, changed) = match listed.take() {
+            Some(done) => done,
             None => {
-                delete_left(ctx, &transition::to_retire(&read.value, outcome)).await?;
-                entries
+                let changed = delete_left(ctx, &transition::to_retire(&read.value, outcome)).await?;
+                (entries, changed)
             }
         };
-        if ctx.ledger.swap_pointer(Some(&read.etag), &transition::retired(&read.value, &retired)).await?.is_some() {
+        let next = transition::retired(&read.value, &retired, &changed);
+        if ctx.ledger.swap_pointer(Some(&read.etag), &next).await?.is_some() {
             return Ok(());
         }
-        listed = Some(retired);
+        listed = Some((retired, changed));
     }
 }
 
-/// Deletes objects that are still what they were.
-pub(super) async fn delete_left(ctx: &Context, left: &[Left]) -> Result<()> {
-    let sink = ctx.ledger.sink();
-    let deletes = left.iter().map(|left| async move { Ok(sink.delete_if(&left.key, &left.etag).await?) }.boxed());
-    at_once(deletes).await?;
-    Ok(())
+/// Deletes objects that are still what they were, by their ETag or by their bytes. Answers those at whose keys something
+/// else lies by now: that is left alone.
+pub(super) async fn delete_left(ctx: &Context, left: &[Left]) -> Result<Vec<Left>> {
+    let sink = ctx.ledger.sink().as_ref();
+    let delete = |left: &Left| {
+        let left = left.clone();
+        async move {
+            let deleted = delete_content(sink, &left.key, &left.etag, left.content.as_ref()).await?;
+            Ok((deleted == DeleteOutcome::Changed).then_some(left))
+        }
+        .boxed()
+    };
+    let changed: Vec<Left> = at_once(left.iter().map(delete)).await?.into_iter().flatten().collect();
+    for left in &changed {
+        tracing::warn!(object = sink.uri(&left.key), "not deleted: another object lies there by now");
+    }
+    Ok(changed)
 }
 
 /// Notes in the pointer what a failed run shows, so that the next publication retires it.

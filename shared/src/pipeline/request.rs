@@ -41,10 +41,13 @@ pub async fn request(ctx: &Context, datasets: &[Dataset], asked: &Request, eager
         if asked.dataset.is_none() && some_fit && !fits(dataset) {
             continue;
         }
-        let done = match asked.intent {
-            Intent::Prune => prune::request(ctx, dataset, asked, &mut answer).await,
-            _ if dataset.archive().is_some() => archive::request(ctx, dataset, asked, eagerness, &mut answer).await,
-            _ => relist(ctx, dataset, asked, eagerness, &mut answer).await,
+        let done = match own_prefix(ctx, dataset, asked).await {
+            Err(refused) => Err(refused),
+            Ok(()) => match asked.intent {
+                Intent::Prune => prune::request(ctx, dataset, asked, &mut answer).await,
+                _ if dataset.archive().is_some() => archive::request(ctx, dataset, asked, eagerness, &mut answer).await,
+                _ => relist(ctx, dataset, asked, eagerness, &mut answer).await,
+            },
         };
         if let Err(error) = done {
             if !error.is_permanent() {
@@ -55,6 +58,15 @@ pub async fn request(ctx: &Context, datasets: &[Dataset], asked: &Request, eager
         }
     }
     Ok(answer)
+}
+
+/// Sees that no other dataset writes below the prefix of one that is to publish. A trial has a folder of its own.
+async fn own_prefix(ctx: &Context, dataset: &Dataset, asked: &Request) -> Result<()> {
+    match asked.intent {
+        Intent::Incremental | Intent::Reprocess if asked.dry_run => ctx.ledger.check_prefix(dataset).await,
+        Intent::Incremental | Intent::Reprocess => ctx.ledger.own_prefix(dataset).await,
+        Intent::TestSubset | Intent::Prune | Intent::Heal | Intent::Redrive => Ok(()),
+    }
 }
 
 /// Lists a dataset's sources and opens a run of each that the request is about, several at once.

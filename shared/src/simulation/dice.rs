@@ -18,6 +18,8 @@ pub struct Odds {
     pub duplicate: u64,
     pub invisible: u64,
     pub expire: u64,
+    pub copied: u64,
+    pub foreign: u64,
 }
 
 /// The side effects that a task is about to have, and the last that it had.

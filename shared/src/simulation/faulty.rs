@@ -94,7 +94,8 @@ impl Storage for Faulty {
     }
 
     async fn get_range(&self, key: &str, version: &ObjectVersion, range: Range<u64>) -> StorageResult<Bytes> {
-        self.inner.get_range(key, version, range).await
+        self.turn("get_range", key, None).await?;
+        self.reply("get_range", key, None, self.inner.get_range(key, version, range).await)
     }
 
     async fn list(&self, prefix: &str, next: Option<&str>) -> StorageResult<Page> {

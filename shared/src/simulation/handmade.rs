@@ -5,7 +5,6 @@ use std::future::pending;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, checksum};
 
 use super::dice::Dice;
 use crate::ledger::identity::Run;
@@ -46,7 +45,7 @@ impl Content {
 
 /// CRC-64/NVME, 16 hex digits.
 pub fn crc64(bytes: &[u8]) -> String {
-    format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, bytes))
+    crate::storage::Content::of(bytes).crc64
 }
 
 /// A number that the text decides.

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use futures::FutureExt;
 
 use super::dice::Odds;
 use super::world::{DATASETS, Task, World};
 use crate::event::{Intent, Request, Trigger};
-use crate::ledger::Status;
+use crate::ledger::{SliceResult, Status};
 use crate::pipeline::check::check;
 use crate::pipeline::open::Eagerness;
 use crate::pipeline::request::request;
 use crate::storage::{ObjectMeta, ObjectVersion, Storage};
+
+/// What somebody puts where a part lies.
+const FOREIGN: &[u8] = b"compacted by hand";
 
 /// Longer than a run may stall.
 pub const LONG_MS: i64 = 25 * 60_000;
@@ -32,12 +36,14 @@ impl World {
             duplicate: dice.below(300),
             invisible: dice.below(60),
             expire: dice.below(60),
+            copied: dice.below(10),
+            foreign: if dice.hits(200) { 10 } else { 0 },
         }
     }
 
     /// Perhaps something happens.
     pub fn happen(&mut self) {
-        let Odds { expire, invisible, .. } = self.dice.odds();
+        let Odds { expire, invisible, copied, foreign, .. } = self.dice.odds();
         // While a finalizer sleeps, what comes next to its source is what it may be stale to.
         if self.frozen.iter().any(Task::finalizes) && self.dice.hits(40) {
             return if self.dice.hits(600) { self.ask(Intent::Reprocess, "reprocess asked") } else { self.overwrite() };
@@ -57,6 +63,9 @@ impl World {
             62..=91 => self.thaw(),
             roll if roll < 92 + invisible => self.show_again(),
             roll if roll < 92 + invisible + expire => self.expire(),
+            roll if roll < 92 + invisible + expire + copied => self.copy_sink(),
+            roll if roll < 92 + invisible + expire + copied + foreign => self.put_foreign(),
+            roll if roll < 92 + invisible + expire + copied + 2 * foreign => drop(self.move_foreign_away()),
             _ => {}
         }
     }
@@ -174,7 +183,7 @@ impl World {
         }
         let dataset = &DATASETS[self.applied];
         let key = crate::ledger::keys::dataset(&dataset.spec.name);
-        let put = self.sink.put(&key, bytes::Bytes::copy_from_slice(dataset.text.as_bytes()));
+        let put = self.sink.put(&key, Bytes::copy_from_slice(dataset.text.as_bytes()));
         put.now_or_never().unwrap().unwrap();
         self.dice.note(|| format!("APPLIED {}", self.applied));
     }
@@ -189,5 +198,53 @@ impl World {
         self.sink.abort_upload(&upload.key, &upload.upload_id).now_or_never().unwrap().unwrap();
         self.dice.count("upload expired");
         self.dice.note(|| format!("EXPIRED {} {}", upload.upload_id, upload.key));
+    }
+
+    /// Puts every part and quarantine file anew with the same bytes, as a copied or restored sink has them.
+    fn copy_sink(&mut self) {
+        for (key, bytes) in self.sink.objects().into_iter().filter(|(key, _)| !key.starts_with("_rowmill/")) {
+            self.sink.put(&key, bytes).now_or_never().unwrap().unwrap();
+        }
+        self.dice.count("sink copied");
+        self.dice.note(|| "SINK COPIED".into());
+    }
+
+    /// Somebody puts an object where a part lies or is to lie. Not while a finalizer works or sleeps: from its check to its
+    /// completion nothing keeps others from writing there.
+    fn put_foreign(&mut self) {
+        if self.tasks.iter().chain(&self.frozen).any(Task::finalizes) {
+            return;
+        }
+        let seen = self.reader.seen();
+        let records =
+            seen.open.iter().filter_map(|run_id| seen.records.get(run_id)).flat_map(|slices| slices.values().flatten());
+        let pending = records.flat_map(|record| match &record.result {
+            SliceResult::Done(done) => done.parts.iter().map(|part| part.upload.key.clone()).collect(),
+            SliceResult::Failed(_) => Vec::new(),
+        });
+        let keys = seen.visible.keys().cloned().chain(pending).filter(|key| key.starts_with("trips/"));
+        let keys: Vec<String> = keys.collect();
+        drop(seen);
+        if keys.is_empty() {
+            return;
+        }
+        let key = &keys[self.dice.index(keys.len())];
+        self.sink.put(key, Bytes::from_static(FOREIGN)).now_or_never().unwrap().unwrap();
+        self.reader.occupied(key);
+        self.dice.count("somebody's object put");
+        self.dice.note(|| format!("FOREIGN {key}"));
+    }
+
+    /// Moves away what somebody put where parts lie. True where there was any.
+    pub fn move_foreign_away(&mut self) -> bool {
+        let there = self.reader.seen().foreign.clone().into_iter().filter(|(_, is_there)| *is_there);
+        let keys: Vec<String> = there.map(|(key, _)| key).collect();
+        for key in &keys {
+            self.sink.delete(key).now_or_never().unwrap().unwrap();
+            self.dice.count("somebody's object moved away");
+            self.dice.note(|| format!("FOREIGN MOVED AWAY {key}"));
+        }
+        self.reader.vacated();
+        !keys.is_empty()
     }
 }

@@ -134,5 +134,10 @@ fn simulate(dice: &Dice) -> Compared {
         world.drain();
     }
     world.settle();
+    if world.move_foreign_away() || !world.reader.seen().foreign.is_empty() {
+        // What runs refused to touch is out of their way: the next ones publish.
+        world.ask(Intent::Reprocess, "reprocess asked");
+        world.settle();
+    }
     world.compare()
 }

@@ -65,6 +65,9 @@ impl World {
             };
             compared.runs += 1;
             self.compare_notices(outcome);
+            if outcome.error.as_ref().is_some_and(|error| error.kind == "occupied") {
+                self.dice.count("run refused to touch somebody's object");
+            }
             self.dice.count(match outcome.status {
                 Status::Complete => "run complete",
                 Status::Failed => "run failed",
@@ -146,12 +149,18 @@ impl World {
                 }
             }
         }
+        let mut is_foreign = false;
         for key in own {
-            if !seen.visible.contains_key(key) {
+            is_foreign |= seen.foreign.contains_key(key);
+            if !seen.visible.contains_key(key) && !seen.foreign.contains_key(key) {
                 self.dice.broken(Lost, format!("{key} of the published run is missing: {pointer:?}"));
             }
         }
         let Some(outcome) = outcome else { return 0 };
+        if is_foreign {
+            self.dice.count("what somebody put over a published part outlasted the run");
+            return 0;
+        }
         let twice = fates.iter().filter(|fate| **fate > 1).count();
         let none = fates.iter().filter(|fate| **fate == 0).count() as u64;
         let is_mixed = seen.visible.iter().any(|(key, content)| {

@@ -30,6 +30,8 @@ pub struct Seen {
     pub open: BTreeSet<String>,
     /// Everything outside the ledger, as it lies there now.
     pub visible: BTreeMap<String, Content>,
+    /// Keys at which somebody put an object of their own, and whether it lies there still.
+    pub foreign: BTreeMap<String, bool>,
 }
 
 #[derive(Debug)]
@@ -105,15 +107,33 @@ impl Reader {
         } else if key.ends_with("outcome.json") || key.ends_with("plan.json") {
             self.dice.broken(Lost, format!("{key} was deleted"));
         }
+        if seen.foreign.get(key).copied().unwrap_or_default() {
+            self.dice.broken(Lost, format!("somebody's object at {key} was deleted"));
+        }
         if let Some(content) = seen.visible.remove(key) {
             self.look_at_source(&seen, &content.run_id);
         }
+    }
+
+    /// Somebody put an object of their own at `key`.
+    pub fn occupied(&self, key: &str) {
+        let mut seen = self.seen();
+        seen.visible.remove(key);
+        seen.foreign.insert(key.to_owned(), true);
+    }
+
+    /// Somebody moved their objects away.
+    pub fn vacated(&self) {
+        self.seen().foreign.values_mut().for_each(|is_there| *is_there = false);
     }
 
     /// An upload became an object.
     pub fn completed(&self, key: &str) {
         let Some(bytes) = self.sink.object(key) else { return };
         let mut seen = self.seen();
+        if seen.foreign.remove(key).unwrap_or_default() {
+            self.dice.broken(Lost, format!("somebody's object at {key} was replaced"));
+        }
         let Some(content) = Content::decode(&bytes).filter(|content| content.key == key) else {
             return self.dice.broken(Lost, format!("{key} is torn: {bytes:?}"));
         };
@@ -197,7 +217,10 @@ impl Reader {
             match seen.outcomes.get(run_id) {
                 Some((_, outcome)) if outcome.status == Status::Complete => {
                     let parts: Vec<&String> = outcome.parts.iter().map(|part| &part.key).collect();
-                    let own = |key: &&String| seen.visible.get(*key).is_some_and(|it| it.run_id == *run_id);
+                    let own = |key: &&String| match seen.visible.get(*key) {
+                        Some(content) => content.run_id == *run_id,
+                        None => seen.foreign.contains_key(*key),
+                    };
                     if parts != published.parts.iter().collect::<Vec<_>>() || !parts.iter().all(own) {
                         self.dice.broken(Lost, format!("run {run_id} is published without all of its parts"));
                     }
@@ -222,7 +245,7 @@ impl Reader {
         let pointer = seen.pointers.get(&keys::pointer("trips", &source.bucket, &source.key));
         let published = pointer.and_then(|pointer| pointer.published.as_ref());
         for part in published.iter().flat_map(|published| &published.parts) {
-            if !seen.visible.contains_key(part) {
+            if !seen.visible.contains_key(part) && !seen.foreign.contains_key(part) {
                 self.dice.broken(Lost, format!("{part} is published and not there"));
             }
         }
@@ -237,7 +260,8 @@ impl Reader {
             let plan = seen.plans.get(&content.run_id);
             plan.is_some_and(|plan| same_version(&plan.run.source.version, &published.claim.version))
         };
-        if below().all(|(_, content)| is_same(content)) {
+        let is_foreign = seen.foreign.keys().any(|key| key.starts_with(folder.as_str()));
+        if !is_foreign && below().all(|(_, content)| is_same(content)) {
             let slices = |content: &Content| seen.plans[&content.run_id].slices.clone();
             let mut at = 0;
             for (key, content) in below() {

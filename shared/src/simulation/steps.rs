@@ -18,7 +18,7 @@ pub fn put(key: &str, swaps: bool) -> &'static str {
     if key.starts_with(keys::NOTICES) {
         return if swaps { "touch notice" } else { "put notice" };
     }
-    "keep config"
+    if key == keys::PREFIXES { "own prefix" } else { "keep config" }
 }
 
 /// What a deletion of `key` is.

@@ -6,7 +6,7 @@ use super::{Crashes, Report, run, trace};
 const DEFAULT_SEEDS: u64 = 20_000;
 
 /// Faults and races that the default seeds must meet.
-const FAULTS: [&str; 40] = [
+const FAULTS: [&str; 44] = [
     "a content returned",
     "a stale finalizer woke up",
     "applied mid-run",
@@ -38,8 +38,12 @@ const FAULTS: [&str; 40] = [
     "retried by a person",
     "run complete",
     "run failed",
+    "run refused to touch somebody's object",
     "run superseded",
+    "sink copied",
     "slept past its visibility",
+    "somebody's object moved away",
+    "somebody's object put",
     "stopped before the deadline",
     "sweep",
     "test subset asked",
@@ -50,8 +54,9 @@ const FAULTS: [&str; 40] = [
 ];
 
 /// Side effects before and after which a process must have crashed.
-const STEPS: [&str; 43] = [
+const STEPS: [&str; 44] = [
     "check: keep config",
+    "check: own prefix",
     "check: put marker",
     "check: send finalize",
     "check: send work",

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "aws")]
 pub(crate) mod aws;
+mod content;
 mod etag;
 pub mod local;
 pub mod memory;
@@ -13,6 +14,7 @@ pub mod memory;
 pub mod s3;
 pub mod web;
 
+pub use content::{Content, delete_content, find_content};
 pub use local::{LocalStorage, LocalStores};
 pub use memory::{MemoryStorage, MemoryStores};
 #[cfg(feature = "aws")]

@@ -2,6 +2,7 @@
 
 mod archives;
 mod bench;
+mod copied;
 mod failures;
 mod flow;
 mod formats;

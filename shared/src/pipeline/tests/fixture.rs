@@ -20,7 +20,7 @@ use crate::pipeline::{Context, Limits};
 use crate::plan;
 use crate::queue::Queue;
 use crate::simulation::Hand;
-use crate::storage::{MemoryStorage, MemoryStores, Storage};
+use crate::storage::{Content, MemoryStorage, MemoryStores, Storage};
 use crate::write::PendingUpload;
 use crate::{Error, Result};
 
@@ -132,9 +132,9 @@ impl Stack {
         let metadata = BTreeMap::from([(ATTEMPT.to_owned(), attempt.clone())]);
         let upload_id = self.sink.begin_upload(&key, &metadata).await.unwrap();
         let content = Bytes::from(format!("{run_id} {key}"));
-        let size = content.len() as u64;
+        let Content { bytes: size, crc64 } = Content::of(&content);
         let part = self.sink.put_part(&key, &upload_id, 1, content).await.unwrap();
-        let upload = PendingUpload { key, upload_id, attempt, parts: vec![part], size, crc64: "0".repeat(16) };
+        let upload = PendingUpload { key, upload_id, attempt, parts: vec![part], size, crc64 };
         PendingPart { upload, rows, row_groups: vec![rows] }
     }
 
@@ -183,6 +183,14 @@ impl Stack {
 
     pub async fn pointer(&self, source: &Source) -> Pointer {
         self.ctx.ledger.pointer("trips", &source.bucket, &source.key).await.unwrap().unwrap().value
+    }
+
+    /// Puts every object below `prefix` anew with the same bytes, as `aws s3 sync` does: they have other ETags.
+    pub async fn copy(&self, prefix: &str) {
+        for (key, bytes) in self.sink.objects().into_iter().filter(|(key, _)| key.starts_with(prefix)) {
+            let before = self.sink.head(&key).await.unwrap().unwrap().version.etag;
+            assert_ne!(self.sink.put(&key, bytes).await.unwrap(), before);
+        }
     }
 
     /// What a reader who globs `prefix` sees: key and content.

@@ -1,6 +1,7 @@
 //! The protocol's promises, over memory storage and hand-made slices: no Parquet is needed to lose or double a row.
 
 mod archives;
+mod copied;
 mod deadline;
 #[cfg(feature = "process")]
 mod embedded_retry;

@@ -229,7 +229,7 @@ async fn a_run_that_has_ended_does_not_claim_again_after_its_output_was_pruned()
     stack.bucket.delete("in/a.parquet").await.unwrap();
     crate::pipeline::prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key).await.unwrap();
     // A finalizer that had looked for an outcome before there was one comes to its claim only now.
-    let claimed = crate::pipeline::publish::claim(&stack.ctx, &plan).await.unwrap();
+    let claimed = crate::pipeline::publish::claim(&stack.ctx, &plan, &[]).await.unwrap();
     assert!(matches!(claimed, crate::pipeline::publish::Claimed::Ended(_)));
     assert!(stack.pointer(&source).await.claim.is_none());
 }
@@ -249,7 +249,7 @@ async fn a_version_whose_claimant_ended_unpublished_is_ingested_again_when_it_co
 
 /// Fails a run that has claimed, as when its uploads are gone and its source with them.
 async fn fail_after_claim(stack: &Stack, plan: &crate::ledger::Plan) {
-    publish::claim(&stack.ctx, plan).await.unwrap();
+    publish::claim(&stack.ctx, plan, &[]).await.unwrap();
     let failure = Failure { kind: "source_missing".into(), message: "gone".into() };
     close::fail(&stack.ctx, &plan.run, failure).await.unwrap();
     assert_eq!(stack.finalized(plan).await.status, Status::Failed);
@@ -343,10 +343,10 @@ async fn a_part_that_was_complete_when_its_record_was_forgotten_is_retired_all_t
 async fn what_a_failed_run_notes_while_another_retires_stays_for_the_next_publication() {
     let stack = Stack::new();
     let source = stack.source("in/a.parquet", "1").await;
-    let left = vec![Left { key: "_quarantine/q".into(), etag: "e".into() }];
+    let left = vec![Left { key: "_quarantine/q".into(), etag: "e".into(), content: None }];
     let pointer = transition::shown_by_failure(None, &source, "trips", "before", Vec::new());
     let noted = transition::shown_by_failure(Some(&pointer), &source, "trips", "failed", left.clone());
-    let retired = transition::retired(&noted, &pointer.displaced);
+    let retired = transition::retired(&noted, &pointer.displaced, &[]);
     assert_eq!(retired.displaced.len(), 1);
     assert_eq!((retired.displaced[0].run_id.as_str(), &retired.displaced[0].visible), ("failed", &left));
     assert!(retired.epoch > noted.epoch);
@@ -360,7 +360,7 @@ async fn what_a_displaced_run_had_completed_is_gone_before_a_run_cut_otherwise_c
     claim_only(&stack, &stale).await;
     complete_some(&stack, &stale, 3).await;
     let late = stack.ready(&source, Purpose::Reprocess, "01B", 1).await;
-    assert!(matches!(publish::claim(&stack.ctx, &late).await.unwrap(), publish::Claimed::Held));
+    assert!(matches!(publish::claim(&stack.ctx, &late, &[]).await.unwrap(), publish::Claimed::Held));
     assert!(stack.seen("trips/").is_empty(), "rows would be seen in its parts and in the others");
     stack.finalized(&late).await;
     stack.finalized(&stale).await;

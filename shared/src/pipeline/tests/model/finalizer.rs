@@ -343,7 +343,7 @@ impl Finalizer {
                 }
             }
             _ => {
-                let next = transition::retired(self.read(), &self.read().displaced);
+                let next = transition::retired(self.read(), &self.read().displaced, &[]);
                 let is_swapped = state.swap(self.read.as_ref(), next);
                 if is_swapped { self.finish() } else { self.to(Step::ReadToRetire) }
             }

@@ -200,7 +200,11 @@ impl State {
 
     /// What this upload made, if it lies there still.
     pub fn made(&self, run: usize, attempt: usize, part: usize) -> Option<Left> {
-        (self.objects[part] == Some((run, attempt))).then(|| Left { key: key(part), etag: etag(run, attempt) })
+        (self.objects[part] == Some((run, attempt))).then(|| Left {
+            key: key(part),
+            etag: etag(run, attempt),
+            content: None,
+        })
     }
 
     pub fn is_gone(&self, run: usize, attempt: usize, part: usize) -> bool {
