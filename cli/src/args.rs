@@ -79,6 +79,9 @@ pub struct RunArgs {
     /// Slices in hand at once; one for every two cores is decoded and encoded [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
+    /// Exit with 1 where nothing matched
+    #[arg(long)]
+    pub fail_if_empty: bool,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -108,9 +111,21 @@ pub struct AskArgs {
     /// Tell what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// With prune: remove what is found even where that is more than half of a dataset's outputs
+    #[arg(long)]
+    pub yes: bool,
 }
 
 impl AskArgs {
+    /// Refuses what means nothing with this intent.
+    pub fn check(&self, intent: Intent) -> Result<(), Fault> {
+        match intent {
+            Intent::Prune => Ok(()),
+            _ if self.yes => Err(Fault::usage("--yes is for prune alone: leave it out")),
+            _ => Ok(()),
+        }
+    }
+
     /// The request with this intent.
     pub fn request(&self, intent: Intent, dataset: Option<String>) -> Request {
         Request {
@@ -122,6 +137,7 @@ impl AskArgs {
             to: self.to,
             limit: self.limit,
             dry_run: self.dry_run,
+            confirm: self.yes,
             ..Request::default()
         }
     }

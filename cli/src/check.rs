@@ -84,6 +84,9 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
     } else {
         render::print(&text(&dataset, &checked));
     }
+    for note in &names.notes {
+        eprintln!("note: nothing matched {note}");
+    }
     for error in checked.sources.iter().filter_map(|planned| planned.error.as_ref()) {
         eprintln!("error: {error}");
     }

@@ -3,6 +3,7 @@
 use std::path::{Component, Path};
 
 use rowmill::dataset::web_file;
+use rowmill::storage::local::real_path;
 
 use crate::fault::Fault;
 
@@ -54,6 +55,10 @@ impl Location {
         if path.is_empty() {
             return Err(Fault::usage("an empty path: name a file or a folder"));
         }
+        if path == "~" || path.starts_with("~/") {
+            let what = "`~` was not expanded, as a shell does at the beginning of a word without quotes";
+            return Err(wrong(format!("{what}: write the whole path, or ./~ for a folder of that name")));
+        }
         let absolute = std::path::absolute(Path::new(path)).map_err(|error| wrong(error.to_string()))?;
         let mut names: Vec<&str> = Vec::new();
         for component in absolute.components() {
@@ -91,11 +96,12 @@ impl Location {
         if self.key.is_empty() || self.key.ends_with('/') { self.key.clone() } else { format!("{}/", self.key) }
     }
 
-    /// The same place without symbolic links, where it exists on this machine.
+    /// The same place without symbolic links, as far as it exists on this machine.
     pub fn resolved(&self) -> Self {
-        let real = if self.is_local() { std::fs::canonicalize(self.path()).ok() } else { None };
-        let real = real.and_then(|real| real.to_str().map(str::to_owned));
-        match real {
+        if !self.is_local() {
+            return self.clone();
+        }
+        match real_path(Path::new(&self.path())).to_str() {
             Some(real) => Self { bucket: self.bucket.clone(), key: real.trim_start_matches('/').to_owned() },
             None => self.clone(),
         }
@@ -132,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_a_usage_error() {
-        for text in ["", "s3://", "ftp://host/a", "file://host/a"] {
+        for text in ["", "s3://", "ftp://host/a", "file://host/a", "~", "~/trips/*.parquet"] {
             assert!(matches!(Location::parse(text), Err(Fault::Usage(_))), "{text}");
         }
     }

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rowmill::dataset::{Dataset, overlap};
+use rowmill::dataset::{Dataset, duration, overlap};
 use rowmill::event::{Intent, Request};
+use rowmill::pipeline::listing::listed;
+use rowmill::pipeline::names::Names as OneName;
 use rowmill::pipeline::{Context, archive, request};
 
 use crate::args::{RunArgs, intent};
@@ -12,7 +14,7 @@ use crate::engine::Engine;
 use crate::fault::{Exit, Fault};
 use crate::ingest::{EAGER, Ingest, RESUME};
 use crate::location::Location;
-use crate::render;
+use crate::render::{self, plural};
 use crate::report::Report;
 use crate::reports;
 use crate::sink::Sink;
@@ -22,6 +24,7 @@ use crate::stores::AnyStores;
 /// Runs the command.
 pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     let asked = args.ask.request(intent(&args.intent)?, None);
+    args.ask.check(asked.intent)?;
     let dataset = read_dataset(&args.dataset)?;
     refuse_intent(asked.intent)?;
     let stores = Arc::new(AnyStores::default());
@@ -38,14 +41,16 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
         engine.ctx.ledger.check_prefix(&dataset).await?;
     }
     let wanted = wanted(&engine.ctx, &dataset, &sink, &asked, &args.sources).await?;
-    if wanted.is_empty() {
-        eprintln!("note: nothing matched: no source to ingest");
-    } else if publishes && !asked.dry_run {
+    for note in &wanted.notes {
+        eprintln!("note: {note}");
+    }
+    let is_empty = wanted.sources.is_empty();
+    if publishes && !asked.dry_run && !is_empty {
         engine.ctx.ledger.own_prefix(&dataset).await?;
     }
     sink.collect_garbage().await;
     let mut ingest = Ingest::new(&engine.ctx, &dataset, &asked).await?;
-    for source in wanted {
+    for source in wanted.sources {
         ingest.add(source).await?;
     }
     let (mut report, interrupted) = ingest.finish(&engine).await?;
@@ -62,7 +67,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
         eprintln!("interrupted: {RESUME}");
         return Ok(Exit::Interrupted);
     }
-    Ok(report.exit())
+    Ok(if is_empty && args.fail_if_empty { Exit::Failed } else { report.exit() })
 }
 
 /// Prints a report, as JSON or for people.
@@ -78,8 +83,14 @@ pub fn tell(report: &Report, json: bool) {
 /// Reads and validates a dataset file: what is wrong with it is told with line and column.
 pub fn read_dataset(path: &Path) -> Result<Dataset, Fault> {
     let shown = path.display();
+    if path.is_dir() {
+        return Err(Fault::usage(format!("{shown}: it is a folder: name a dataset file")));
+    }
     let text = std::fs::read_to_string(path)
         .map_err(|error| Fault::usage(format!("{shown}: {error}: name a dataset file")))?;
+    if text.trim().is_empty() {
+        return Err(Fault::usage(format!("{shown}: nothing is written there: name a dataset file")));
+    }
     let dataset = Dataset::parse(&text, &shown.to_string())?;
     rowmill::clean::validate(&dataset)?;
     Ok(dataset)
@@ -93,6 +104,13 @@ fn refuse_intent(intent: Intent) -> Result<(), Fault> {
     }
 }
 
+/// What the command is about.
+struct Wanted {
+    sources: Vec<Named>,
+    /// What stands for no source, and why.
+    notes: Vec<String>,
+}
+
 /// The sources that the command is about: those named, else those listed.
 async fn wanted(
     ctx: &Context,
@@ -100,7 +118,7 @@ async fn wanted(
     sink: &Sink,
     asked: &Request,
     arguments: &[String],
-) -> Result<Vec<Named>, Fault> {
+) -> Result<Wanted, Fault> {
     if arguments.is_empty() {
         if dataset.source_root().is_none() {
             return Err(Fault::usage(format!(
@@ -111,10 +129,14 @@ async fn wanted(
         overlap(&[dataset], &sink.uri())?;
         if dataset.archive().is_some() {
             let looked = archive::look_all_up(ctx, dataset, asked).await?;
-            return Ok(looked.into_iter().map(Named::from).collect());
+            let none = looked.is_empty().then(|| "nothing matched: no file of these days fits the pattern".to_owned());
+            let sources = looked.into_iter().map(Named::from).collect();
+            return Ok(Wanted { sources, notes: none.into_iter().collect() });
         }
-        let listed = request::listed(ctx, dataset, asked).await?;
-        return Ok(listed.into_iter().map(Named::Found).collect());
+        let listing = listed(ctx, dataset, asked).await?;
+        let why_empty = listing.why_empty("--modified-within", ", or name them");
+        let notes = why_empty.map(|why| format!("nothing matched: {why}")).into_iter().collect();
+        return Ok(Wanted { sources: listing.sources.into_iter().map(Named::Found).collect(), notes });
     }
     let names = named(
         ctx.stores.as_ref(),
@@ -132,15 +154,27 @@ async fn wanted(
     }
     let now_ms = ctx.now_ms();
     let oldest_ms = asked.modified_within.map(|window| now_ms - i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
-    let mut wanted = Vec::new();
+    let mut one_name = OneName::new(ctx, dataset);
+    let mut too_old = 0;
+    let mut wanted = Wanted { sources: Vec::new(), notes: Vec::new() };
+    wanted.notes.extend(names.notes.iter().map(|note| format!("nothing matched {note}")));
     for source in names.sources {
-        if let Named::Found(found) = &source {
-            sink.refuse_source(dataset, &Location { bucket: found.bucket.clone(), key: found.key.clone() })?;
-            if oldest_ms.is_some_and(|oldest_ms| found.version.last_modified_ms < oldest_ms) {
-                continue;
-            }
+        let Named::Found(found) = source else {
+            wanted.sources.push(source);
+            continue;
+        };
+        sink.refuse_source(dataset, &Location { bucket: found.bucket.clone(), key: found.key.clone() })?;
+        if oldest_ms.is_some_and(|oldest_ms| found.version.last_modified_ms < oldest_ms) {
+            too_old += 1;
+            continue;
         }
-        wanted.push(source);
+        wanted.sources.extend(one_name.one(found).await?.map(Named::Found));
+    }
+    if let Some(window) = asked.modified_within.filter(|_| wanted.sources.is_empty() && too_old > 0) {
+        let (files, window) = (plural(too_old, "file"), duration::text(window));
+        wanted
+            .notes
+            .push(format!("nothing matched: {files} named, 0 modified within {window}: leave --modified-within out"));
     }
     Ok(wanted)
 }
@@ -148,23 +182,36 @@ async fn wanted(
 /// Removes the outputs whose source is gone.
 async fn prune(engine: &Engine, dataset: &Dataset, asked: &Request, json: bool) -> Result<Exit, Fault> {
     let answer = request::request(&engine.ctx, std::slice::from_ref(dataset), asked, EAGER).await?;
-    engine.drain(0).await?;
+    let failed = engine.drain(0).await?.gave_up;
+    let kept = if asked.dry_run { Vec::new() } else { still_published(engine, dataset, &answer.pruned).await? };
+    let pruned: Vec<String> = answer.pruned.into_iter().filter(|uri| !kept.contains(uri)).collect();
     let mut report = Report::new(Vec::new());
     if !json {
-        for uri in &answer.pruned {
+        for uri in &pruned {
             render::print(&format!("{} the output of {uri}\n", if asked.dry_run { "would remove" } else { "removed" }));
         }
     }
-    if answer.pruned.is_empty() {
+    if pruned.is_empty() && kept.is_empty() && answer.problems.is_empty() {
         eprintln!("note: nothing to prune: every output's source is there");
     }
-    report.pruned = Some(answer.pruned);
+    for uri in kept.iter().filter(|uri| !failed.contains_key(*uri)) {
+        eprintln!("note: the output of {uri} stays: the source is back, or its folder is gone as well");
+    }
+    report.pruned = Some(pruned);
     report.dry_run = asked.dry_run;
     if json {
         render::print_json(&report);
     }
-    for problem in &answer.problems {
+    for problem in answer.problems.iter().chain(failed.values()) {
         eprintln!("error: {problem}");
     }
-    Ok(if answer.problems.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(if answer.problems.is_empty() && failed.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Which of these sources are published still: between the request and the removal, a source may come back and a mount go.
+async fn still_published(engine: &Engine, dataset: &Dataset, uris: &[String]) -> Result<Vec<String>, Fault> {
+    let pointers = engine.ctx.ledger.pointers(&dataset.spec.name).await?.into_iter().map(|read| read.value);
+    let published = pointers.filter(|pointer| pointer.published.is_some());
+    let published = published.map(|pointer| format!("{}/{}", pointer.bucket, pointer.key));
+    Ok(published.filter(|uri| uris.contains(uri)).collect())
 }

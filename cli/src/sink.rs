@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rowmill::dataset::Dataset;
-use rowmill::storage::{LocalStorage, Storage, Stores};
+use rowmill::storage::{EntryKind, LocalStorage, Storage, Stores};
 
 use crate::fault::Fault;
 use crate::location::Location;
@@ -34,8 +34,9 @@ impl Sink {
         let place = Location::parse(name)?;
         if place.is_local() {
             let path = place.path();
-            if std::fs::metadata(&path).is_ok_and(|found| !found.is_dir()) {
-                return Err(Fault::usage(format!("sink {path}: it is a file: name a folder")));
+            let there = stores.open(&place.bucket).await?.entry(&place.key).await?;
+            if let Some(there) = there.filter(|there| there.kind != EntryKind::Folder) {
+                return Err(Fault::usage(format!("sink {path}: it is {}: name a folder", there.kind)));
             }
             let local = LocalStorage::new(path);
             return Ok(Self { storage: Arc::new(local.clone()), place, local: Some(local) });

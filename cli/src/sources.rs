@@ -5,10 +5,11 @@ use rowmill::ledger::Source;
 use rowmill::pipeline::archive::Looked;
 use rowmill::pipeline::open::source_of;
 use rowmill::storage::web::{WebRules, is_web};
-use rowmill::storage::{Storage, StorageError, Stores, list_all};
+use rowmill::storage::{EntryKind, Storage, StorageError, StorageResult, Stores, holds_files, list_all};
 
 use crate::fault::Fault;
-use crate::location::Location;
+use crate::location::{Location, shown};
+use crate::render::plural;
 
 /// What a SOURCE argument stands for.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct Names {
     pub sources: Vec<Named>,
     /// Arguments that were folders.
     pub folders: Vec<Location>,
+    /// Arguments that stand for nothing, and what lies there.
+    pub notes: Vec<String>,
 }
 
 /// Looks every SOURCE up, those on web servers as far as `rules` allow. A folder stands for the files below it whose name ends in one of `extensions`, a glob for those
@@ -62,7 +65,7 @@ pub async fn named(
             Err(StorageError::BadKey { uri, problem }) => return Err(Fault::usage(format!("{uri}: {problem}"))),
             storage => storage?,
         };
-        let found = one(storage.as_ref(), &place, pattern.as_ref(), extensions, &mut names.folders).await?;
+        let found = one(storage.as_ref(), &place, pattern.as_ref(), extensions, &mut names).await?;
         for source in found {
             if !names.sources.iter().any(|known| same(known, &source)) {
                 names.sources.push(source);
@@ -77,29 +80,34 @@ async fn one(
     place: &Location,
     pattern: Option<&GlobMatcher>,
     extensions: &[&str],
-    folders: &mut Vec<Location>,
+    names: &mut Names,
 ) -> Result<Vec<Named>, Fault> {
     if is_folder(place) {
-        folders.push(place.clone());
+        names.folders.push(place.clone());
         let folder = place.folder();
         let fits = |below: &str| {
             let lower = below.to_lowercase();
             extensions.iter().any(|extension| lower.ends_with(extension)) && !is_hidden(below)
         };
-        return below(storage, &place.bucket, &folder, |key| {
+        let wanted = |key: &str| {
             key.strip_prefix(&folder)
                 .is_some_and(|below| fits(below) && pattern.is_none_or(|glob| glob.is_match(below)))
-        })
-        .await;
-    }
-    match storage.head(&place.key).await {
-        Ok(Some(meta)) => return Ok(vec![Named::Found(source_of(&place.bucket, meta))]),
-        Ok(None) if is_web(&place.bucket) => return Ok(vec![Named::Missing(place.clone())]),
-        Ok(None) if is_glob(&place.key) => {}
-        Ok(None) => {
-            let problem = "no such file: check the path".to_owned();
-            return Ok(vec![Named::Unfound { uri: place.uri(), problem }]);
+        };
+        let (files, found) = below(storage, &place.bucket, &folder, wanted).await?;
+        if found.is_empty() {
+            names.notes.push(format!(
+                "{}: {}, 0 end in {}{}",
+                shown(&place.uri()),
+                plural(files, "file"),
+                extensions.join(" or "),
+                fitting(pattern)
+            ));
         }
+        return Ok(found);
+    }
+    match look_up(storage, place).await {
+        Ok(Some(named)) => return Ok(vec![named]),
+        Ok(None) => {}
         Err(StorageError::BadKey { problem, .. } | StorageError::Failed { problem, .. }) => {
             return Ok(vec![Named::Unfound { uri: place.uri(), problem }]);
         }
@@ -108,22 +116,79 @@ async fn one(
     let glob = glob(&place.key)?;
     let before = place.key.find(GLOB_CHARACTERS).and_then(|at| place.key.get(..at)).unwrap_or("");
     let folder = before.rfind('/').and_then(|slash| before.get(..=slash)).unwrap_or("");
-    below(storage, &place.bucket, folder, |key| {
+    let (files, found) = below(storage, &place.bucket, folder, |key| {
         let below = key.strip_prefix(folder).unwrap_or(key);
         glob.is_match(key) && pattern.is_none_or(|pattern| pattern.is_match(below))
     })
-    .await
+    .await?;
+    if found.is_empty() {
+        let root = Location { bucket: place.bucket.clone(), key: folder.to_owned() };
+        if root.is_local() && !is_folder(&root) {
+            let problem = format!("no such folder as {}: check the path", root.path());
+            return Ok(vec![Named::Unfound { uri: place.uri(), problem }]);
+        }
+        names.notes.push(format!(
+            "{}: {} at {}, 0 fit{}",
+            shown(&place.uri()),
+            plural(files, "file"),
+            shown(&root.uri()),
+            fitting(pattern)
+        ));
+    }
+    Ok(found)
 }
 
-/// The objects below a folder that are wanted, looked up: a listing tells no version id.
+fn fitting(pattern: Option<&GlobMatcher>) -> String {
+    pattern.map(|pattern| format!(" and --pattern `{}`", pattern.glob())).unwrap_or_default()
+}
+
+/// What one file is; `None` where the place is a glob.
+async fn look_up(storage: &dyn Storage, place: &Location) -> StorageResult<Option<Named>> {
+    let unfound = |problem: String| Ok(Some(Named::Unfound { uri: place.uri(), problem }));
+    if let Some(entry) = storage.entry(&place.key).await? {
+        let kind = entry.kind;
+        match kind {
+            EntryKind::File if place.key.ends_with('/') => {
+                return unfound("it is a file: leave out the slash at its end".to_owned());
+            }
+            EntryKind::File => {}
+            EntryKind::Folder => return unfound("it is a folder: name a file".to_owned()),
+            EntryKind::Pipe => {
+                return unfound(format!("it is {kind}, and a source is read more than once: write it to a file first"));
+            }
+            EntryKind::Device | EntryKind::Socket => return unfound(format!("it is {kind}: name a file")),
+            EntryKind::DanglingLink => return unfound(format!("it is {kind}: check where it leads")),
+        }
+    } else if place.is_local() {
+        return if is_glob(&place.key) {
+            Ok(None)
+        } else if place.key.ends_with('/') {
+            unfound("no such folder: check the path".to_owned())
+        } else {
+            unfound("no such file: check the path".to_owned())
+        };
+    }
+    match storage.head(&place.key).await? {
+        Some(meta) => Ok(Some(Named::Found(source_of(&place.bucket, meta)))),
+        None if is_web(&place.bucket) => Ok(Some(Named::Missing(place.clone()))),
+        None if is_glob(&place.key) => Ok(None),
+        None if !place.is_local() && holds_files(storage, &format!("{}/", place.key)).await? => {
+            unfound("it is a folder: write it with a slash at its end".to_owned())
+        }
+        None => unfound("no such file: check the path".to_owned()),
+    }
+}
+
+/// How many files lie below a folder, and those that are wanted, looked up: a listing tells no version id.
 async fn below(
     storage: &dyn Storage,
     bucket: &str,
     folder: &str,
     wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<Named>, Fault> {
+) -> Result<(usize, Vec<Named>), Fault> {
     let mut found = Vec::new();
-    for listed in list_all(storage, folder).await? {
+    let listed = list_all(storage, folder).await?;
+    for listed in &listed {
         if !wanted(&listed.key) {
             continue;
         }
@@ -131,7 +196,7 @@ async fn below(
             found.push(Named::Found(source_of(bucket, meta)));
         }
     }
-    Ok(found)
+    Ok((listed.len(), found))
 }
 
 const GLOB_CHARACTERS: [char; 4] = ['*', '?', '[', '{'];

@@ -14,6 +14,7 @@ pub async fn trigger(args: TriggerArgs) -> Result<Exit, Fault> {
     if intent == Intent::Redrive {
         return Err(Fault::usage("to retry failed runs, use `rowmill redrive RUN… --stack NAME`"));
     }
+    args.ask.check(intent)?;
     let request = args.ask.request(intent, args.dataset.clone());
     let answer = Stack::describe(&args.stack).await?.ask(&request).await?;
     if args.json {
@@ -39,10 +40,14 @@ pub fn tell(answer: &Value) {
         render::count(if would.is_empty() { enqueued } else { render_len(answer, "runs") }),
         render::count(skipped)
     ));
-    for (name, before) in [("runs", "run "), ("pruned", "removed ")] {
+    let removed = if would.is_empty() { "removed the output of " } else { "would remove the output of " };
+    for (name, before) in [("runs", "run "), ("pruned", removed)] {
         for line in strings(answer, name) {
             render::print(&format!("{before}{line}\n"));
         }
+    }
+    for note in strings(answer, "notes") {
+        eprintln!("note: {note}");
     }
     for problem in strings(answer, "problems") {
         eprintln!("error: {problem}");

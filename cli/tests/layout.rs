@@ -121,9 +121,9 @@ fn partitions_follow_the_source_and_a_new_version_leaves_nothing_behind() {
     let shown = run(folder.path(), &["show", shorter.json()["runs"][0]["run_id"].as_str().unwrap(), "--sink", "out"]);
     assert!(shown.stdout.matches("date=2024-01-3").count() == 4, "{}", shown.stdout);
 
-    // And without its source it is pruned.
+    // And without its source it is pruned; as the only output, once somebody confirms it.
     std::fs::remove_file(&source).unwrap();
-    let pruned = run(folder.path(), &["run", "--dataset", "trips.toml", "--sink", "out", "--intent", "prune"]);
+    let pruned = run(folder.path(), &["run", "--dataset", "trips.toml", "--sink", "out", "--intent", "prune", "--yes"]);
     assert_eq!(pruned.code, 0, "{pruned:#?}");
     assert!(visible(&out).is_empty(), "{:?}", names(&visible(&out)));
 }

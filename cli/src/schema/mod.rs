@@ -62,7 +62,8 @@ pub async fn schema(args: SchemaArgs) -> Result<Exit, Fault> {
     let stores = Arc::new(AnyStores::default());
     let names = named(stores.as_ref(), &WebRules::default(), &args.sources, None, &[sample::EXTENSION]).await?;
     if names.sources.is_empty() {
-        return Err(Fault::usage("nothing matched: name files, folders or globs of Parquet files"));
+        let what = names.notes.join("; ");
+        return Err(Fault::usage(format!("nothing matched {what}: name files, folders or globs of Parquet files")));
     }
     let reads = names.sources.into_iter().map(|source| read(stores.as_ref(), source).boxed());
     let reads: Vec<_> = reads.collect();

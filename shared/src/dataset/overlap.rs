@@ -17,7 +17,7 @@ const OWN_FOLDERS: [&str; 4] = ["_rowmill/", "_quarantine/", "_reports/", "test_
 /// [`Error::Dataset`], with the place in the file of the dataset that comes later in `datasets`: two datasets of one
 /// name, outputs that are equal or nested, a sink under a source, a source under the sink's outputs.
 pub fn overlap(datasets: &[&Dataset], sink_bucket: &str) -> Result<()> {
-    let sink = Root::parse(sink_bucket).map_err(|problem| Error::Dataset(format!("sink: {problem}")))?;
+    let sink = Root::parse(sink_bucket).map_err(|problem| Error::Dataset(format!("sink: {problem}")))?.resolved();
     names_differ(datasets)?;
     outputs_differ(datasets)?;
     for dataset in datasets {

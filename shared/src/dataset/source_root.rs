@@ -7,6 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::SourceSpec;
 use super::archive::{Archive, check_key};
 use super::problem::Problem;
+use crate::storage::local::{BUCKET as MACHINE, real_path};
 use crate::storage::web::{Host, Origin, WebRules, is_web};
 
 /// A folder of a bucket, or of this machine.
@@ -74,7 +75,18 @@ impl Root {
                 Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
             }
         }
-        Ok(Self { bucket: "file://".to_owned(), prefix: folder(&names.join("/")) })
+        Ok(Self { bucket: MACHINE.to_owned(), prefix: folder(&names.join("/")) })
+    }
+
+    /// The same folder without symbolic links, if it is one of this machine: one folder has one name.
+    pub fn resolved(self) -> Self {
+        if self.bucket != MACHINE {
+            return self;
+        }
+        match real_path(Path::new(&format!("/{}", self.prefix))).to_str() {
+            Some(real) => Self { prefix: folder(real.trim_start_matches('/')), ..self },
+            None => self,
+        }
     }
 
     /// Whether one of the two lies in the other, or both are the same folder.
@@ -97,7 +109,10 @@ fn folder(prefix: &str) -> String {
 /// `uri` and `pattern`, compiled.
 #[derive(Debug, Clone)]
 pub(super) struct SourceMatcher {
+    /// `uri` without symbolic links.
     root: Option<Root>,
+    /// `uri` as it is written. Ledgers of earlier versions name sources below it.
+    written: Option<Root>,
     pattern: GlobMatcher,
     archive: Option<Archive>,
     web_rules: WebRules,
@@ -125,7 +140,9 @@ impl SourceMatcher {
         }
         let web_rules = web_rules(source, root.as_ref())?;
         let pattern = compile(&source.pattern).map_err(at("pattern"))?;
-        Ok(Self { root, pattern, archive, web_rules })
+        let written = root.clone();
+        let root = root.map(Root::resolved);
+        Ok(Self { root, written, pattern, archive, web_rules })
     }
 
     pub fn archive(&self) -> Option<&Archive> {
@@ -141,8 +158,8 @@ impl SourceMatcher {
     }
 
     pub fn below_root<'a>(&self, bucket: &str, key: &'a str) -> Option<&'a str> {
-        let root = self.root.as_ref()?;
-        if bucket == root.bucket { key.strip_prefix(root.prefix.as_str()) } else { None }
+        let roots = self.root.iter().chain(&self.written).filter(|root| root.bucket == bucket);
+        roots.filter_map(|root| key.strip_prefix(root.prefix.as_str())).next()
     }
 
     pub fn matches(&self, bucket: &str, key: &str) -> bool {

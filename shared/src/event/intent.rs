@@ -48,10 +48,10 @@ impl Intent {
     /// The keys that mean nothing with this intent. They are refused, lest a request do more than it seems to ask for.
     pub(super) fn refused_keys(self) -> &'static [&'static str] {
         match self {
-            Self::Incremental | Self::Reprocess | Self::TestSubset => &["runs"],
+            Self::Incremental | Self::Reprocess | Self::TestSubset => &["runs", "confirm"],
             Self::Prune => &["runs", "modified_within"],
-            Self::Heal => &["runs", "pattern", "modified_within", "from", "to"],
-            Self::Redrive => &["pattern", "modified_within", "from", "to", "limit"],
+            Self::Heal => &["runs", "pattern", "modified_within", "from", "to", "confirm"],
+            Self::Redrive => &["pattern", "modified_within", "from", "to", "limit", "confirm"],
         }
     }
 }

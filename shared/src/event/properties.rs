@@ -96,6 +96,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "to",
         "limit",
         "dry_run",
+        "confirm",
         "runs",
     ]);
     let word = prop::sample::select(vec![
@@ -156,7 +157,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             let day = |count: i32| date(1970, 1, 1).checked_add(i64::from(count).days()).unwrap();
             let from = days.map(|(start, _)| day(start));
             let to = days.map(|(start, length)| day(start + length));
-            Request { intent, dataset, pattern, modified_within, from, to, limit, dry_run, runs: Vec::new() }
+            Request { intent, dataset, pattern, modified_within, from, to, limit, dry_run, ..Request::default() }
         },
     )
 }

@@ -18,8 +18,8 @@ pub const MAX_RUNS: usize = 1_000;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 /// The keys of a manual event.
-pub(super) const KEYS: [&str; 9] =
-    ["intent", "dataset", "pattern", "modified_within", "from", "to", "limit", "dry_run", "runs"];
+pub(super) const KEYS: [&str; 10] =
+    ["intent", "dataset", "pattern", "modified_within", "from", "to", "limit", "dry_run", "confirm", "runs"];
 
 /// A request. Each field narrows what it is about; absent ones do not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,6 +40,8 @@ pub struct Request {
     pub limit: Option<u64>,
     /// Tell what would be done, and do nothing.
     pub dry_run: bool,
+    /// Remove what [`Intent::Prune`] finds even where that is more than half of a dataset's outputs.
+    pub confirm: bool,
     /// The run ids to retry, each once: with [`Intent::Redrive`], which names at least one, and with no other.
     pub runs: Vec<String>,
 }
@@ -62,6 +64,7 @@ impl Request {
         put("to", self.to.map(|date| json!(date.to_string())));
         put("limit", self.limit.map(|limit| json!(limit)));
         put("dry_run", self.dry_run.then_some(Value::Bool(true)));
+        put("confirm", self.confirm.then_some(Value::Bool(true)));
         put("runs", (!self.runs.is_empty()).then(|| json!(self.runs)));
         Value::Object(event)
     }
@@ -92,6 +95,7 @@ pub(super) fn parse(event: &Map<String, Value>, at: &str) -> Result<Request, Eve
         to: fields.date("to")?,
         limit: fields.limit()?,
         dry_run: fields.boolean("dry_run")?,
+        confirm: fields.boolean("confirm")?,
         runs: fields.runs()?,
     };
     if let (Some(from), Some(to)) = (request.from, request.to)

@@ -263,6 +263,7 @@ fn a_manual_event_gives_every_field() {
         to: Some(date(2024, 12, 31)),
         limit: Some(10),
         dry_run: true,
+        confirm: false,
         runs: Vec::new(),
     };
     assert_eq!(only_request(&sample("manual-reprocess")), expected);
@@ -271,6 +272,7 @@ fn a_manual_event_gives_every_field() {
 #[rstest]
 #[case("manual-test-subset", Intent::TestSubset)]
 #[case("manual-prune", Intent::Prune)]
+#[case("manual-prune-confirmed", Intent::Prune)]
 #[case("manual-heal", Intent::Heal)]
 #[case("manual-redrive", Intent::Redrive)]
 fn each_intent_has_its_word(#[case] name: &str, #[case] intent: Intent) {
@@ -317,6 +319,8 @@ fn a_request_may_come_over_a_queue() {
 #[case(json!({"intent": "", "from": "2015-02-01", "to": "2015-01-31"}), "$.from is 2015-02-01, after to, 2015-01-31")]
 #[case(json!({"intent": "", "runs": ["a"]}), "$.runs has no meaning with intent \"\"")]
 #[case(json!({"intent": "heal", "pattern": "*"}), "$.pattern has no meaning with intent \"heal\"")]
+#[case(json!({"intent": "reprocess", "confirm": true}), "$.confirm has no meaning with intent \"reprocess\"")]
+#[case(json!({"intent": "prune", "confirm": "yes"}), "$.confirm is a string, not a boolean")]
 #[case(json!({"intent": "prune", "modified_within": "7d"}), "$.modified_within has no meaning")]
 #[case(json!({"intent": "redrive"}), "$.runs names no run")]
 #[case(json!({"intent": "redrive", "runs": "a"}), "$.runs is a string, not an array")]

@@ -32,6 +32,9 @@ pub struct Answer {
     /// What could not be done for a dataset or a source, while the others could.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// What is no problem and good to know, such as why nothing matched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Answer {
@@ -56,6 +59,7 @@ impl Answer {
         self.dry_run |= other.dry_run;
         self.pruned.extend(other.pruned);
         self.problems.extend(other.problems);
+        self.notes.extend(other.notes);
     }
 
     pub(super) fn count(&mut self, opened: Opened) {

@@ -113,7 +113,11 @@ async fn deliver(ctx: Context, formats: Arc<Formats>, queue: Arc<MemoryQueue>, d
         return None;
     }
     queue.ack(delivery.id);
-    let run_id = Message::decode(&delivery.body).map(|message| message.run_id().to_owned()).unwrap_or_default();
+    let run_id = match Message::decode(&delivery.body) {
+        Ok(Message::Prune { bucket, key, .. }) => format!("{bucket}/{key}"),
+        Ok(message) => message.run_id().to_owned(),
+        Err(_) => String::new(),
+    };
     Some(Progress::GaveUp { run_id, error })
 }
 

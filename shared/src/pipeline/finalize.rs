@@ -47,8 +47,8 @@ pub async fn handle(ctx: &Context, message: Message) -> Result<Finalized> {
             notices::again(ctx, &dataset, &run_id).await?;
             Ok(Finalized::Noticed)
         }
-        Message::Prune { dataset, bucket, key } => {
-            prune::unpublish(ctx, &dataset, &bucket, &key).await?;
+        Message::Prune { dataset, bucket, key, folder } => {
+            prune::unpublish(ctx, &dataset, &bucket, &key, folder.as_deref()).await?;
             Ok(Finalized::Pruned)
         }
         Message::Missing { run } => {

@@ -61,6 +61,10 @@ pub enum Message {
         bucket: String,
         /// The source's key.
         key: String,
+        /// The folder, in the same bucket, that must hold a file still: where it is empty or gone, so may be the mount or the
+        /// access, and the output stays. `None`: nobody looks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<String>,
     },
 }
 

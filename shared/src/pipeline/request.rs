@@ -5,13 +5,13 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::check::Answer;
 use super::close::at_once;
+use super::listing::listed;
 use super::open::{Eagerness, is_published, open, open_incremental, source_of};
 use super::{Context, archive, prune};
 use crate::dataset::Dataset;
 use crate::event::{Intent, Request};
 use crate::ledger::identity::{Purpose, Run, Source};
 use crate::ledger::{Outcome, Status};
-use crate::storage::list_all;
 use crate::{Error, Result};
 
 /// Sources looked up at once while relisting.
@@ -54,7 +54,8 @@ pub async fn request(ctx: &Context, datasets: &[Dataset], asked: &Request, eager
                 return Err(error);
             }
             tracing::error!(dataset = dataset.spec.name, %error, "request failed");
-            answer.problems.push(format!("{}: {error}", dataset.spec.name));
+            let what = if let Error::Dataset(what) = error { what } else { error.to_string() };
+            answer.problems.push(format!("{}: {what}", dataset.spec.name));
         }
     }
     Ok(answer)
@@ -79,7 +80,10 @@ async fn relist(
 ) -> Result<()> {
     let default_limit = if asked.intent == Intent::TestSubset { 1 } else { u64::MAX };
     let mut left = asked.limit.unwrap_or(default_limit);
-    let mut listed = listed(ctx, dataset, asked).await?.into_iter().peekable();
+    let listing = listed(ctx, dataset, asked).await?;
+    let why_empty = listing.why_empty("modified_within", "");
+    answer.notes.extend(why_empty.map(|why| format!("{}: {why}", dataset.spec.name)));
+    let mut listed = listing.sources.into_iter().peekable();
     while left > 0 && listed.peek().is_some() {
         let batch = usize::try_from(left).unwrap_or(usize::MAX).min(OPENED_AT_ONCE);
         let request_id = answer.request_id.clone();
@@ -116,38 +120,6 @@ async fn open_listed(
     let source = source_of(&listed.bucket, meta);
     open_asked(ctx, dataset, source, asked, eagerness, &mut answer).await?;
     Ok((answer, true))
-}
-
-/// The sources at the dataset's `uri` that the request is about, published or not, whatever its limit. As listed: without
-/// version ids.
-pub async fn listed(ctx: &Context, dataset: &Dataset, asked: &Request) -> Result<Vec<Source>> {
-    let Some((bucket, prefix)) = dataset.source_root() else {
-        return Err(Error::Dataset(
-            "source.uri is not set, so there is nothing to list: set it, or name sources".into(),
-        ));
-    };
-    if asked.from.is_some() || asked.to.is_some() {
-        return Err(Error::Dataset(archive::NO_DATES.into()));
-    }
-    let pattern = asked.pattern.as_deref().map(glob).transpose()?;
-    let window = asked.modified_within.or(match asked.intent {
-        Intent::Incremental => dataset.spec.source.modified_within,
-        _ => None,
-    });
-    let oldest_ms = window.map(|window| ctx.now_ms() - i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
-    let storage = ctx.stores.open(bucket).await?;
-    let mut sources = Vec::new();
-    for meta in list_all(storage.as_ref(), prefix).await? {
-        let wanted = match &pattern {
-            Some(glob) => dataset.below_root(bucket, &meta.key).is_some_and(|below| glob.is_match(below)),
-            None => dataset.matches(bucket, &meta.key),
-        };
-        let is_file = !meta.key.ends_with('/');
-        if wanted && is_file && oldest_ms.is_none_or(|oldest_ms| meta.version.last_modified_ms >= oldest_ms) {
-            sources.push(source_of(bucket, meta));
-        }
-    }
-    Ok(sources)
 }
 
 pub(super) fn glob(pattern: &str) -> Result<GlobMatcher> {

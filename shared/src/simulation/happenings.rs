@@ -141,8 +141,9 @@ impl World {
             }
         }
         self.dice.count(count);
-        let asked =
-            Request { intent, dataset: (intent != Intent::Heal).then(|| "trips".to_owned()), ..Request::default() };
+        let dataset = (intent != Intent::Heal).then(|| "trips".to_owned());
+        // There are so few sources that each is often more than half of them.
+        let asked = Request { intent, dataset, confirm: intent == Intent::Prune, ..Request::default() };
         let ctx = self.ctx.clone();
         let work = Box::pin(async move { check(&ctx, Trigger::Request(asked)).await.map(drop) });
         self.spawn("check", count.to_owned(), work);

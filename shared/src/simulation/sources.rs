@@ -90,7 +90,10 @@ impl Storage for Sources {
             meta.version.version_id = None;
             meta
         });
-        Ok(Page { objects: listed.collect(), next: None })
+        // A file that no dataset wants: without it, a bucket whose sources are all gone would list nothing.
+        let version = ObjectVersion { version_id: None, etag: "R".into(), last_modified_ms: 0 };
+        let other = ObjectMeta { key: format!("{prefix}README"), size: 1, version, metadata: BTreeMap::new() };
+        Ok(Page { objects: listed.chain([other]).collect(), next: None })
     }
 
     async fn get(&self, _key: &str, _max_bytes: u64) -> StorageResult<Option<Object>> {

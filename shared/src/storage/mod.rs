@@ -63,6 +63,45 @@ pub struct Object {
     pub bytes: Bytes,
 }
 
+/// What lies at a path of a file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The key that symbolic links lead to.
+    pub real_key: String,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What a path of a file system leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A file: an object.
+    File,
+    /// A folder.
+    Folder,
+    /// A named pipe (FIFO).
+    Pipe,
+    /// A device, such as `/dev/null`.
+    Device,
+    /// A socket.
+    Socket,
+    /// A symbolic link that leads to nothing, or in a circle.
+    DanglingLink,
+}
+
+impl std::fmt::Display for EntryKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::File => "a file",
+            Self::Folder => "a folder",
+            Self::Pipe => "a named pipe",
+            Self::Device => "a device",
+            Self::Socket => "a socket",
+            Self::DanglingLink => "a symbolic link that leads to no file",
+        })
+    }
+}
+
 /// One page of a listing, keys in ascending byte order.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -160,7 +199,7 @@ pub enum StorageError {
         problem: String,
     },
     /// Everything else: throttling, time-outs, denied access, a full disk. Trying again may help.
-    #[error("{operation} {uri}: {problem}")]
+    #[error("could not {} {}: {problem}", verb(operation), place(uri))]
     Failed {
         /// The operation, as in this trait.
         operation: &'static str,
@@ -169,6 +208,24 @@ pub enum StorageError {
         /// The backend's words.
         problem: String,
     },
+}
+
+/// What an operation of [`Storage`] does, in words.
+fn verb(operation: &str) -> &str {
+    match operation {
+        "put" | "put_if" | "begin_upload" | "put_part" | "complete_upload" => "write",
+        "get" | "get_range" | "get_in_turn" => "read",
+        "head" | "entry" | "made_by" | "upload_is_open" => "look up",
+        "delete" | "delete_if" => "delete",
+        "abort_upload" => "abort the upload of",
+        "collect_garbage" => "remove what killed processes left in",
+        other => other,
+    }
+}
+
+/// A URI as people write it: a path for a place on this machine.
+fn place(uri: &str) -> &str {
+    uri.strip_prefix(local::BUCKET).unwrap_or(uri)
 }
 
 /// The result of a storage operation.
@@ -235,6 +292,12 @@ pub trait Storage: Debug + Send + Sync {
     /// Lists keys that start with `prefix`, from the page token `next` on; at most 1,000 a page.
     async fn list(&self, prefix: &str, next: Option<&str>) -> StorageResult<Page>;
 
+    /// What lies at the path of `key`, in a backend whose keys are paths. `None` where nothing does, and in backends that
+    /// hold nothing but objects.
+    async fn entry(&self, _key: &str) -> StorageResult<Option<Entry>> {
+        Ok(None)
+    }
+
     /// Writes, whatever lies there.
     async fn put(&self, key: &str, bytes: Bytes) -> StorageResult<String>;
 
@@ -295,6 +358,21 @@ pub async fn list_all(storage: &dyn Storage, prefix: &str) -> StorageResult<Vec<
         match page.next {
             Some(token) => next = Some(token),
             None => return Ok(objects),
+        }
+    }
+}
+
+/// Whether a file lies below `prefix`. A key that ends in a slash is a folder's marker, not a file.
+pub async fn holds_files(storage: &dyn Storage, prefix: &str) -> StorageResult<bool> {
+    let mut next = None;
+    loop {
+        let page = storage.list(prefix, next.as_deref()).await?;
+        if page.objects.iter().any(|object| !object.key.ends_with('/')) {
+            return Ok(true);
+        }
+        match page.next {
+            Some(token) => next = Some(token),
+            None => return Ok(false),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::process::Output;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use rowmill::ledger::identity::Purpose;
+use rowmill::storage::Stores;
 use rowmill_tests::command::rowmill;
 use rowmill_tests::trips::{parquet, trips};
 use serde_json::Value;
@@ -52,4 +53,42 @@ async fn apply_trigger_runs_show_and_redrive_work_on_the_stack() -> Result<()> {
     let retry = bench.run("b.parquet", Purpose::Retry, &generation).await?;
     bench.ended(&retry.run_id).await?;
     bench.quiet().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_bucket_that_is_emptied_prunes_nothing_and_more_than_half_wants_a_yes() -> Result<()> {
+    let bench = Bench::applied("emptied", 1_000).await?;
+    let names = ["a.parquet", "b.parquet", "c.parquet"];
+    for name in names {
+        bench.put(name, parquet(&trips(0, 500), 500)?).await?;
+    }
+    for name in names {
+        bench.ingested(name).await?;
+    }
+    let published = bench.keys("emptied/").await?;
+    assert_eq!(published.len(), 3);
+    let source = bench.stores.open(&format!("s3://{}", bench.source_bucket)).await?;
+    for name in names {
+        source.delete(&bench.key(name)).await?;
+    }
+    for more in [&["--json"] as &[&str], &["--yes", "--json"]] {
+        let pruned = run(&bench, &[&["trigger", "prune", "--dataset", "emptied"], more].concat())?;
+        assert_eq!(pruned.status.code(), Some(1));
+        let problems = json(&pruned)?["problems"].to_string();
+        assert!(problems.contains("nothing lies at"), "{problems}");
+    }
+    bench.quiet().await?;
+    assert_eq!(bench.keys("emptied/").await?, published);
+
+    bench.put("c.parquet", parquet(&trips(0, 500), 500)?).await?;
+    bench.ingested("c.parquet").await?;
+    let refused = json(&run(&bench, &["trigger", "prune", "--dataset", "emptied", "--json"])?)?;
+    assert!(refused["problems"].to_string().contains("2 of 3 published outputs"), "{refused}");
+    bench.quiet().await?;
+    assert_eq!(bench.keys("emptied/").await?, published);
+    let confirmed = json(&run(&bench, &["trigger", "prune", "--dataset", "emptied", "--yes", "--json"])?)?;
+    assert_eq!(confirmed["pruned"].as_array().map(Vec::len), Some(2), "{confirmed}");
+    bench.quiet().await?;
+    assert_eq!(bench.keys("emptied/").await?.len(), 1);
+    Ok(())
 }

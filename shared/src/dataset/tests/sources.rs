@@ -69,3 +69,18 @@ fn without_a_uri_no_event_matches() {
     assert_eq!(dataset.source_root(), None);
     assert!(!dataset.matches("s3://in", "a.parquet"));
 }
+
+#[test]
+fn a_folder_named_through_a_link_is_the_folder_and_keys_below_either_name_are_below_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().canonicalize().unwrap().join("real");
+    std::fs::create_dir(&real).unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let dataset = with_source(link.to_str().unwrap(), "**");
+    let key = |path: &std::path::Path| path.to_str().unwrap().trim_start_matches('/').to_owned();
+    assert_eq!(dataset.source_root(), Some(("file://", format!("{}/", key(&real)).as_str())));
+    for folder in [real, link] {
+        assert_eq!(dataset.below_root("file://", &key(&folder.join("a.csv"))), Some("a.csv"));
+    }
+}

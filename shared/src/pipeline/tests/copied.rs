@@ -76,7 +76,7 @@ async fn in_a_copied_sink_prune_removes_every_part() {
     stack.copy("trips/").await;
     stack.bucket.delete("in/a.parquet").await.unwrap();
     let source = &plan.run.source;
-    prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key).await.unwrap();
+    prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key, None).await.unwrap();
     assert!(stack.seen("trips/").is_empty());
     assert!(stack.seen("_quarantine/").is_empty());
 }
@@ -135,7 +135,7 @@ async fn prune_leaves_all_of_an_output_that_somebody_changed_and_says_so() {
     let before = stack.seen("trips/");
     stack.bucket.delete("in/a.parquet").await.unwrap();
     let source = &plan.run.source;
-    let refused = prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key).await.unwrap_err();
+    let refused = prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key, None).await.unwrap_err();
     assert!(matches!(&refused, Error::Occupied(words) if words.contains(&part(&plan, 7))), "{refused}");
     assert!(refused.is_permanent());
     assert_eq!(stack.seen("trips/"), before);

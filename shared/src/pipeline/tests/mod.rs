@@ -13,6 +13,7 @@ mod open;
 #[cfg(feature = "process")]
 #[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 mod partitions;
+mod prune;
 mod publish;
 mod races;
 #[cfg(feature = "process")]

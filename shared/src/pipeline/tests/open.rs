@@ -97,7 +97,9 @@ async fn prune_removes_the_output_of_a_source_that_is_gone_and_a_new_one_is_inge
     let source = stack.source("in/a.parquet", "1").await;
     let plan = stack.ready(&source, Purpose::Incremental, "", 2).await;
     stack.finalized(&plan).await;
-    let prune = Request { intent: Intent::Prune, ..Request::default() };
+    // It is the only output there is.
+    let prune = Request { intent: Intent::Prune, confirm: true, ..Request::default() };
+    stack.source("in/not-ingested.txt", "1").await;
     assert!(ask(&stack, prune.clone()).await.pruned.is_empty(), "the source is there");
     stack.bucket.delete("in/a.parquet").await.unwrap();
     assert_eq!(ask(&stack, prune).await.pruned, ["s3://source/in/a.parquet"]);

@@ -227,7 +227,7 @@ async fn a_run_that_has_ended_does_not_claim_again_after_its_output_was_pruned()
     let plan = stack.ready(&source, Purpose::Incremental, "", 1).await;
     stack.finalized(&plan).await;
     stack.bucket.delete("in/a.parquet").await.unwrap();
-    crate::pipeline::prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key).await.unwrap();
+    crate::pipeline::prune::unpublish(&stack.ctx, "trips", &source.bucket, &source.key, None).await.unwrap();
     // A finalizer that had looked for an outcome before there was one comes to its claim only now.
     let claimed = crate::pipeline::publish::claim(&stack.ctx, &plan, &[]).await.unwrap();
     assert!(matches!(claimed, crate::pipeline::publish::Claimed::Ended(_)));

@@ -17,6 +17,7 @@
 //! components, or with a name above 255 bytes. All answer [`StorageError::BadKey`].
 
 mod direct;
+mod entry;
 mod files;
 mod folders;
 mod garbage;
@@ -39,11 +40,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    AbortOutcome, CompleteOutcome, DeleteOutcome, NextRange, Object, ObjectMeta, ObjectVersion, Page, PutIf,
+    AbortOutcome, CompleteOutcome, DeleteOutcome, Entry, NextRange, Object, ObjectMeta, ObjectVersion, Page, PutIf,
     PutOutcome, Storage, StorageError, StorageResult, Stores, UploadedPart,
 };
+pub use entry::real_path;
 use folders::Root;
 pub use garbage::Collected;
+
+/// The bucket of the machine's own files.
+pub const BUCKET: &str = "file://";
 
 /// One folder as a bucket. Cheap to clone; the folder is made by the first write.
 #[derive(Debug, Clone)]
@@ -145,6 +150,11 @@ impl Storage for LocalStorage {
         self.run("list", prefix, move |root| list::page(root, &owned, next.as_deref())).await
     }
 
+    async fn entry(&self, key: &str) -> StorageResult<Option<Entry>> {
+        let owned = key.to_owned();
+        self.run("entry", key, move |root| entry::entry(root, &owned)).await
+    }
+
     async fn put(&self, key: &str, bytes: Bytes) -> StorageResult<String> {
         let owned = key.to_owned();
         self.run("put", key, move |root| files::put(root, &owned, &bytes)).await
@@ -228,8 +238,8 @@ impl Default for LocalStores {
 #[async_trait]
 impl Stores for LocalStores {
     async fn open(&self, bucket: &str) -> StorageResult<Arc<dyn Storage>> {
-        if bucket != "file://" {
-            return Err(super::unknown_bucket(bucket, "file://"));
+        if bucket != BUCKET {
+            return Err(super::unknown_bucket(bucket, BUCKET));
         }
         let machine: Arc<LocalStorage> = Arc::clone(&self.machine);
         Ok(machine)

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
+use crate::storage::EntryKind;
 
 fn storage() -> (TempDir, LocalStorage) {
     let folder = tempfile::tempdir().unwrap();
@@ -253,6 +254,49 @@ async fn a_listing_skips_what_is_no_object_and_reading_a_pipe_does_not_hang() {
     assert_eq!(keys, ["data/a.csv", "data/b.csv"]);
     assert!(storage.get("data/pipe", 10).await.unwrap().is_none());
     assert_eq!(storage.head("data/pipe").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_path_says_what_lies_there_and_where_its_links_lead() {
+    let (_folder, storage) = storage();
+    storage.put("data/a.csv", body("x")).await.unwrap();
+    let root = storage.root.path();
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    for (to, link) in [("data", "link"), ("data/a.csv", "a"), ("nowhere", "dangling"), ("circle", "circle")] {
+        symlink(to, root.join(link)).unwrap();
+    }
+    symlink("/dev/null", root.join("null")).unwrap();
+    for (key, real_key, kind) in [
+        ("data/a.csv", "data/a.csv", EntryKind::File),
+        ("a", "data/a.csv", EntryKind::File),
+        ("link/a.csv", "data/a.csv", EntryKind::File),
+        ("link/", "data", EntryKind::Folder),
+        ("", "", EntryKind::Folder),
+        ("pipe", "pipe", EntryKind::Pipe),
+        ("null", "null", EntryKind::Device),
+        ("dangling", "dangling", EntryKind::DanglingLink),
+        ("circle", "circle", EntryKind::DanglingLink),
+    ] {
+        let entry = Entry { real_key: real_key.to_owned(), kind };
+        assert_eq!(storage.entry(key).await.unwrap(), Some(entry), "{key}");
+    }
+    assert_eq!(storage.entry("nothing").await.unwrap(), None);
+    assert_eq!(storage.entry("data/a.csv/b").await.unwrap(), None);
+}
+
+#[test]
+fn an_error_says_in_words_what_failed() {
+    let error = |operation| StorageError::Failed {
+        operation,
+        uri: "file:///data/x.json".to_owned(),
+        problem: "No space left on device".to_owned(),
+    };
+    assert_eq!(error("put_if").to_string(), "could not write /data/x.json: No space left on device");
+    for (operation, words) in
+        [("get_range", "could not read "), ("head", "could not look up "), ("list", "could not list ")]
+    {
+        assert!(error(operation).to_string().starts_with(words));
+    }
 }
 
 #[tokio::test]
