@@ -22,6 +22,8 @@ pub mod verify;
 #[cfg(feature = "process")]
 mod begun;
 #[cfg(feature = "process")]
+mod csv_faults;
+#[cfg(feature = "process")]
 pub mod embedded;
 #[cfg(feature = "process")]
 pub mod formats;
