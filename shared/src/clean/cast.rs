@@ -11,7 +11,8 @@
 //! | float | integer | integral and in range; NaN and infinities do not |
 //! | float | narrower float | rounds to nearest; a finite value that would become infinite does not |
 //! | integer, decimal | float | rounds to nearest |
-//! | number, string | decimal | rounds half away from zero to the scale; too many digits do not |
+//! | integer | decimal | what has room for its digits |
+//! | float, string, decimal | decimal | what loses no digit; with `round`, rounds half away from zero to the scale |
 //! | decimal | integer | integral and in range |
 //! | bool ↔ number | | 0 and 1 |
 //! | timestamp, time | a coarser unit | only what is exact; a finer unit: in range |
@@ -19,20 +20,24 @@
 //! | timestamp without zone | with zone | read as local time in that zone; times the zone skips or repeats do not |
 //! | timestamp with zone | without zone, another zone | the same instant, as UTC without a zone |
 //! | integer ↔ timestamp, date | | the number of units since 1970-01-01 |
-//! | string | anything | what parses, in full; white space around a number is ignored |
+//! | string | number, bool, time, timestamp, date | what parses, in full; white space around it is ignored |
 //! | binary | string | UTF-8 |
+//!
+//! A float becomes the decimal that prints it: `10.01` fits `decimal(8, 2)`, though no float is exactly 10.01. A timestamp as
+//! text may lack its seconds.
 //!
 //! Other pairs, and nested types, are refused when the cast is planned.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_empty_array, new_null_array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, new_empty_array, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::kernels::boolean::not;
-use arrow::compute::kernels::cmp::eq;
+use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{CastOptions, cast_with_options, concat, nullif};
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
-use super::{numeric, types};
+use super::{decimal, numeric, types, values};
 
 /// How to bring a column from one type to another.
 #[derive(Debug, Clone)]
@@ -52,6 +57,10 @@ enum Step {
     FloatToInt(DataType),
     NarrowFloat(DataType),
     TextToFloat(DataType),
+    /// White space around text goes.
+    Trim,
+    TextToDecimal(decimal::Target),
+    FloatToDecimal(decimal::Target),
     /// From text to a time or timestamp, unless the text has more digits behind the point than the unit.
     TextToTime(DataType, TimeUnit),
     /// A time or timestamp in another unit, of the given type.
@@ -63,8 +72,16 @@ enum Step {
 impl Cast {
     /// Plans a cast, or says why values of `from` cannot become `to`.
     pub(super) fn plan(from: &DataType, to: &DataType) -> Result<Self, String> {
+        Self::plan_rounding(from, to, false)
+    }
+
+    /// The same; `round` lets decimals be rounded, half away from zero, to the digits that `to` has behind the point.
+    pub(super) fn plan_rounding(from: &DataType, to: &DataType, round: bool) -> Result<Self, String> {
         let refusal = || format!("{} cannot become {}", types::describe(from), types::describe(to));
-        let steps = plan_steps(from, to).ok_or_else(refusal)?;
+        let mut steps = plan_steps(from, to).ok_or_else(refusal)?;
+        if round {
+            steps.iter_mut().for_each(Step::allow_rounding);
+        }
         let plan = Self { to: to.clone(), steps };
         // An empty column tells what no plan knows, such as a time zone without an entry in the zone database.
         plan.apply(&new_empty_array(from)).map_err(|error| format!("{}: {error}", refusal()))?;
@@ -127,16 +144,17 @@ fn plan_steps(from: &DataType, to: &DataType) -> Option<Vec<Step>> {
         steps.extend(plan_steps(&via, to)?);
         Some(steps)
     };
+    let trimmed = |step: Step| Some(vec![Step::Trim, step]);
     match (from, to) {
-        (Utf8, Float16 | Float32 | Float64) => Some(vec![Step::TextToFloat(to.clone())]),
-        (Utf8, Timestamp(unit, _) | Time32(unit) | Time64(unit)) => Some(vec![Step::TextToTime(to.clone(), *unit)]),
+        (Utf8, Float16 | Float32 | Float64) => trimmed(Step::TextToFloat(to.clone())),
+        (Utf8, Timestamp(unit, _) | Time32(unit) | Time64(unit)) => trimmed(Step::TextToTime(to.clone(), *unit)),
         (Utf8, Date32) => {
             let seconds = Timestamp(TimeUnit::Second, None);
-            Some(vec![Step::TextToTime(seconds, TimeUnit::Second), Step::SecondsToDate])
+            Some(vec![Step::Trim, Step::TextToTime(seconds, TimeUnit::Second), Step::SecondsToDate])
         }
-        (Utf8, Boolean | Binary) => arrow(),
-        (Utf8, Decimal128(..)) => arrow(),
-        (Utf8, to) if to.is_integer() => arrow(),
+        (Utf8, Decimal128(precision, scale)) => trimmed(Step::TextToDecimal(decimal::Target::new(*precision, *scale))),
+        (Utf8, Binary) => arrow(),
+        (Utf8, to) if to == &Boolean || to.is_integer() => trimmed(Step::Arrow(to.clone())),
         (Binary, Utf8) => arrow(),
 
         (from, to) if from.is_integer() && to.is_integer() => Some(vec![Step::IntToInt(to.clone())]),
@@ -152,9 +170,16 @@ fn plan_steps(from: &DataType, to: &DataType) -> Option<Vec<Step>> {
         (from, to) if from.is_floating() && to.is_floating() => arrow(),
         (Float16, to) if to.is_integer() => Some(vec![Step::Arrow(Float32), Step::FloatToInt(to.clone())]),
         (from, to) if from.is_floating() && to.is_integer() => Some(vec![Step::FloatToInt(to.clone())]),
-        (Float16, Decimal128(..)) => through(Float64),
-        (from, Decimal128(..) | Utf8) if from.is_floating() => arrow(),
+        (Float16, Decimal128(..)) => through(Float32),
+        (from, Decimal128(precision, scale)) if from.is_floating() => {
+            Some(vec![Step::FloatToDecimal(decimal::Target::new(*precision, *scale))])
+        }
+        (from, Utf8) if from.is_floating() => arrow(),
 
+        (
+            Decimal32(_, from_scale) | Decimal64(_, from_scale) | Decimal128(_, from_scale) | Decimal256(_, from_scale),
+            Decimal128(_, scale),
+        ) if from_scale > scale => Some(vec![Step::RoundTrip(to.clone())]),
         (from, Decimal128(..) | Float64 | Utf8) if from.is_decimal() => arrow(),
         (from, Float16 | Float32) if from.is_decimal() => through(Float64),
         (from, to) if from.is_decimal() && to.is_integer() => Some(vec![Step::RoundTrip(to.clone())]),
@@ -196,13 +221,24 @@ fn plan_steps(from: &DataType, to: &DataType) -> Option<Vec<Step>> {
 }
 
 impl Step {
+    /// Makes a step to a decimal round.
+    fn allow_rounding(&mut self) {
+        match self {
+            Self::TextToDecimal(target) | Self::FloatToDecimal(target) => target.round = true,
+            // Arrow's own cast from one decimal to another rounds half away from zero.
+            Self::RoundTrip(to) if matches!(to, DataType::Decimal128(..)) => *self = Self::Arrow(to.clone()),
+            _ => {}
+        }
+    }
+
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         match self {
             Self::Arrow(to) => arrow_cast(array, to),
             Self::RoundTrip(to) => {
                 let there = arrow_cast(array, to)?;
                 let back = arrow_cast(&there, array.data_type())?;
-                nullif(there.as_ref(), &not(&eq(&back, array)?)?)
+                // What has no way back is null there, and as distinct as another value.
+                nullif(there.as_ref(), &distinct(&back, array)?)
             }
             Self::IntToInt(to) => numeric::int_to_int(array, to),
             Self::FloatToInt(to) => numeric::float_to_int(array, to),
@@ -226,7 +262,11 @@ impl Step {
                 let overflow = infinite.values() & &BooleanBuffer::from_iter(digits);
                 nullif(parsed.as_ref(), &BooleanArray::new(overflow, None))
             }
+            Self::Trim => values::trim(array),
+            Self::TextToDecimal(target) => target.of_texts(array),
+            Self::FloatToDecimal(target) => target.of_floats(array),
             Self::TextToTime(to, unit) => {
+                let array = &with_seconds(array);
                 let parsed = arrow_cast(array, to)?;
                 let digits = match unit {
                     TimeUnit::Second => 0,
@@ -246,6 +286,30 @@ impl Step {
             Self::SecondsToDate => numeric::seconds_to_date(array),
         }
     }
+}
+
+/// Timestamps as text, `:00` put into those that have no seconds: Arrow wants them.
+fn with_seconds(array: &ArrayRef) -> ArrayRef {
+    let texts = array.as_string::<i32>();
+    if !texts.iter().flatten().any(lacks_seconds) {
+        return array.clone();
+    }
+    let completed = |text: &str| match text.split_at_checked(TO_THE_MINUTE).filter(|_| lacks_seconds(text)) {
+        Some((minute, zone)) => format!("{minute}:00{zone}"),
+        None => text.to_owned(),
+    };
+    Arc::new(texts.iter().map(|text| text.map(completed)).collect::<StringArray>())
+}
+
+/// Bytes of `2020-01-01T10:00`.
+const TO_THE_MINUTE: usize = 16;
+
+/// Whether a text is a date and a time to the minute, with or without a zone.
+fn lacks_seconds(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    matches!(bytes.get(10), Some(b'T' | b't' | b' '))
+        && bytes.get(13) == Some(&b':')
+        && matches!(bytes.get(TO_THE_MINUTE), None | Some(b'Z' | b'z' | b'+' | b'-' | b' '))
 }
 
 /// Whether a time as text has a digit other than zero beyond `digits` places behind the point.

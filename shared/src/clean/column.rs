@@ -94,7 +94,7 @@ impl Column {
     /// A column that a cast rule matches.
     pub(super) fn cast(field: &Field, source: usize, rule: &CastRule, nulls_instead: bool) -> Result<Self, String> {
         let conform = Conform {
-            cast: plan_cast(field.data_type(), &rule.to)?,
+            cast: plan_cast(field.data_type(), &rule.to, rule.round)?,
             encode: rule.to == ColumnType::Dictionary,
             list: ValueList::new(&rule.values),
             otherwise: rule.otherwise,
@@ -123,7 +123,8 @@ impl Column {
             ));
         }
         let from = source.map_or(&DataType::Null, |(_, from)| from);
-        let cast = plan_cast(from, &spec.data_type).map_err(|problem| format!("column `{}`: {problem}", spec.name))?;
+        let cast = plan_cast(from, &spec.data_type, spec.round)
+            .map_err(|problem| format!("column `{}`: {problem}", spec.name))?;
         let conform = Conform {
             cast,
             encode: spec.data_type == ColumnType::Dictionary,
@@ -224,11 +225,11 @@ pub(super) fn output_type(to: &ColumnType) -> Result<DataType, String> {
     }
 }
 
-/// The cast to a declared type; to strings where they are encoded as a dictionary afterwards.
-pub(super) fn plan_cast(from: &DataType, to: &ColumnType) -> Result<Cast, String> {
+/// The cast to a declared type; to strings where they are encoded as a dictionary afterwards. `round` is for decimals.
+pub(super) fn plan_cast(from: &DataType, to: &ColumnType, round: bool) -> Result<Cast, String> {
     match to {
         ColumnType::Dictionary => Cast::plan(from, &DataType::Utf8),
-        to => Cast::plan(from, &output_type(to)?),
+        to => Cast::plan_rounding(from, &output_type(to)?, round),
     }
 }
 

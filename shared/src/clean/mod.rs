@@ -30,6 +30,7 @@
 mod cast;
 mod check;
 mod column;
+mod decimal;
 mod distinct;
 mod drift;
 pub(crate) mod evaluate;

@@ -19,7 +19,7 @@ pub fn validate(dataset: &Dataset) -> Result<()> {
     for (index, rule) in spec.casts.iter().enumerate() {
         let from = rule.from.as_ref().and_then(types::arrow_type);
         let planned = match from {
-            Some(from) => column::plan_cast(&from, &rule.to).map(drop),
+            Some(from) => column::plan_cast(&from, &rule.to, rule.round).map(drop),
             None => column::output_type(&rule.to).map(drop),
         };
         if let Err(what) = planned {

@@ -150,6 +150,9 @@ pub struct CastRule {
     /// Trim white space from strings before anything else.
     #[serde(default)]
     pub trim: bool,
+    /// Decimals: round half away from zero what has more digits behind the point than the type. Otherwise it does not fit.
+    #[serde(default)]
+    pub round: bool,
 }
 
 /// `otherwise`: what becomes of a value outside the value list.
@@ -192,6 +195,9 @@ pub struct ColumnSpec {
     /// Trim white space from strings before anything else.
     #[serde(default)]
     pub trim: bool,
+    /// Decimals: round half away from zero what has more digits behind the point than the type. Otherwise it does not fit.
+    #[serde(default)]
+    pub round: bool,
 }
 
 /// One of `[[expectations]]`.

@@ -21,6 +21,9 @@ pub struct CsvSpec {
     pub nulls: Vec<String>,
     /// Whether a field in quotes may be null too. Default true.
     pub quoted_nulls: bool,
+    /// Whether white space around every field goes, before the field is held against `nulls`. Default false: numbers,
+    /// booleans, dates and times are read without it, and strings keep it.
+    pub trim: bool,
 }
 
 impl Default for CsvSpec {
@@ -31,6 +34,7 @@ impl Default for CsvSpec {
             header: true,
             nulls: vec![String::new()],
             quoted_nulls: true,
+            trim: false,
         }
     }
 }

@@ -133,6 +133,7 @@ fn cast_rule(found: &mut Found, path: &str, rule: &CastRule) {
         found.check(format!("{path}.column"), column_pattern(pattern));
     }
     target(found, path, "to", &rule.to, &rule.values, rule.otherwise);
+    rounding(found, path, &rule.to, rule.round);
 }
 
 fn column_pattern(pattern: &str) -> Result<(), String> {
@@ -148,6 +149,7 @@ fn contract_column(found: &mut Found, path: &str, column: &ColumnSpec) {
         found.check(format!("{path}.aliases[{index}]"), label(alias));
     }
     target(found, path, "type", &column.data_type, &column.values, column.otherwise);
+    rounding(found, path, &column.data_type, column.round);
     if let Some(default) = &column.default
         && column.data_type != ColumnType::Null
     {
@@ -169,6 +171,12 @@ fn target(found: &mut Found, path: &str, key: &str, to: &ColumnType, values: &[S
     }
     if values.is_empty() && otherwise == Otherwise::Null {
         found.add(format!("{path}.otherwise"), "`otherwise` needs `values`: list the values allowed");
+    }
+}
+
+fn rounding(found: &mut Found, path: &str, to: &ColumnType, round: bool) {
+    if round && !matches!(to, ColumnType::Decimal { .. }) {
+        found.add(format!("{path}.round"), format!("`round` needs a `decimal` column, this one is `{to}`"));
     }
 }
 

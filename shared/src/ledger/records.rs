@@ -14,6 +14,8 @@ use crate::write::PendingUpload;
 pub const FORMAT: u32 = 1;
 /// The format of plans whose slices are byte ranges: a version that knows [`FORMAT`] alone refuses them.
 pub const TEXT_FORMAT: u32 = 2;
+/// The format of plans of files whose lines end with carriage returns: older versions would find one record in them.
+pub const RETURNS_FORMAT: u32 = 3;
 
 /// The split of a source into slices, written once per run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

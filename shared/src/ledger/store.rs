@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::identity::Run;
 use super::keys;
-use super::records::{FORMAT, Open, Outcome, Plan, Pointer, SliceRecord, TEXT_FORMAT};
+use super::records::{FORMAT, Open, Outcome, Plan, Pointer, RETURNS_FORMAT, SliceRecord};
 use crate::dataset::Dataset;
 use crate::storage::{PutIf, PutOutcome, Storage, list_all};
 use crate::{Error, Result};
@@ -103,7 +103,7 @@ impl Ledger {
     pub async fn plan(&self, dataset: &str, run_id: &str) -> Result<Option<Plan>> {
         let key = keys::plan(dataset, run_id);
         let Some(object) = self.sink.get(&key, MAX_OBJECT_BYTES).await? else { return Ok(None) };
-        parse_up_to(TEXT_FORMAT, &self.sink.uri(&key), &object.bytes).map(Some)
+        parse_up_to(RETURNS_FORMAT, &self.sink.uri(&key), &object.bytes).map(Some)
     }
 
     /// Writes the plan unless the run has one, and answers the one it has.

@@ -8,8 +8,9 @@ use super::prepared::PreparedSources;
 use super::slice::{clean_slice, source_file};
 use super::text::{TextSplit, split_text};
 use crate::dataset::Format;
-use crate::ledger::records::{FORMAT, TEXT_FORMAT};
+use crate::ledger::records::{FORMAT, RETURNS_FORMAT, TEXT_FORMAT};
 use crate::ledger::{Plan, Run, SliceDone, keys};
+use crate::plan::LineEnd;
 use crate::plan::admission::{self, Shape};
 use crate::read::parquet::{find_pages, read_again, read_from_start};
 use crate::{Result, plan};
@@ -36,9 +37,10 @@ async fn make_plan(ctx: &Context, prepared: &PreparedSources, run: &Run, earlier
     let dataset = ctx.config(&run.config).await?;
     if dataset.spec.source.format != Format::Parquet {
         let file = source_file(ctx, run).await?;
-        let TextSplit { rows, slices, text, .. } = split_text(&dataset, &file, earlier, ctx.limits.plan_slices).await?;
+        let split = split_text(&dataset, &file, earlier, ctx.limits.plan_slices).await?;
+        let TextSplit { rows, slices, text, notes, .. } = split;
         return Ok(Plan {
-            format: TEXT_FORMAT,
+            format: if text.line_end == LineEnd::Return { RETURNS_FORMAT } else { TEXT_FORMAT },
             run: run.clone(),
             follows: None,
             rows,
@@ -48,7 +50,7 @@ async fn make_plan(ctx: &Context, prepared: &PreparedSources, run: &Run, earlier
             quarantine_folder: keys::quarantine(&dataset, run),
             pages: None,
             text: Some(text),
-            notes: Vec::new(),
+            notes,
             created_at_ms,
             usage: None,
         });

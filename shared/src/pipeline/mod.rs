@@ -25,6 +25,8 @@ pub mod verify;
 #[cfg(feature = "process")]
 mod begun;
 #[cfg(feature = "process")]
+mod csv_faults;
+#[cfg(feature = "process")]
 pub mod embedded;
 #[cfg(feature = "process")]
 pub mod formats;

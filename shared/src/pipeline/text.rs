@@ -1,12 +1,13 @@
 //! CSV and NDJSON in the pipeline: how a source is split into byte ranges, and how a slice's batches are worked through.
 
+use super::csv_faults;
 use super::slice::Work;
 use crate::clean::{Cleaner, text_columns, text_types};
 use crate::dataset::{Dataset, Format};
 use crate::ledger::Plan;
 use crate::plan::{Slice, TextColumn, TextPlace, TextPlan};
 use crate::read::SourceFile;
-use crate::read::text::{Head, Packing, Piece, TextReader, TextShape, TextSlice, head, split};
+use crate::read::text::{Empty, Head, Packing, Piece, TextReader, TextShape, TextSlice, head, split};
 use crate::{Error, Result};
 
 /// How a text source is split.
@@ -18,6 +19,8 @@ pub struct TextSplit {
     pub slices: Vec<Slice>,
     /// What the plan holds besides.
     pub text: TextPlan,
+    /// What a person should know of the source.
+    pub notes: Vec<String>,
     /// Records, judged by a sample where they were not counted.
     pub about_rows: u64,
 }
@@ -35,10 +38,8 @@ pub async fn split_text(
 ) -> Result<TextSplit> {
     let shape = TextShape::new(dataset, &[])?;
     let head = head(file, &shape).await?;
-    let columns = columns(dataset, &head, &file.uri())?;
-    let shape = TextShape::new(dataset, &text_types(&columns)?)?;
-    // Compiles the contract and the SQL against these columns, so that what can never work fails before any row.
-    Cleaner::for_text(dataset, &shape.schema, &file.uri())?;
+    let (columns, shape) = compiled(dataset, &head, file)?;
+    let notes: Vec<String> = head.empty.iter().map(|empty| format!("{empty}, so no row is published")).collect();
     let layout = shape.layout();
     let same_layout = |plan: &&Plan| plan.text.as_ref().is_some_and(|text| text.layout == layout);
     if let Some(plan) = earlier.filter(same_layout)
@@ -46,12 +47,12 @@ pub async fn split_text(
     {
         let text = TextPlan { columns, ..text.clone() };
         let about_rows = if text.counted { plan.rows } else { head.about_records };
-        return Ok(TextSplit { rows: plan.rows, slices: plan.slices.clone(), text, about_rows });
+        return Ok(TextSplit { rows: plan.rows, slices: plan.slices.clone(), text, notes, about_rows });
     }
     let is_plain = Packing::of(&file.key) == Packing::Plain;
     let (pieces, counted) = if is_plain && file.size > shape.block_bytes {
         (split(file, &shape, &head).await?, true)
-    } else if file.size == 0 {
+    } else if matches!(head.empty, Some(Empty::NoByte | Empty::Blank)) {
         (Vec::new(), true)
     } else {
         (vec![Piece { bytes: 0..file.size, records: 0..0, line: 1 }], false)
@@ -71,8 +72,28 @@ pub async fn split_text(
             layout,
             columns,
             slices: pieces.into_iter().map(|piece| TextPlace { bytes: piece.bytes, line: piece.line }).collect(),
+            line_end: head.line_end,
             counted,
         },
+        notes,
+    })
+}
+
+/// The columns of a source, and its shape. Compiles the contract and the SQL against them, so that what can never work
+/// fails before any row.
+fn compiled(dataset: &Dataset, head: &Head, file: &SourceFile) -> Result<(Vec<TextColumn>, TextShape)> {
+    if let Some(problem) = csv_faults::delimiter(dataset, head) {
+        return Err(file.error(problem));
+    }
+    let compiled = || {
+        let columns = columns(dataset, head, &file.uri())?;
+        let shape = TextShape::new(dataset, &text_types(&columns)?)?.with_line_end(head.line_end);
+        Cleaner::for_text(dataset, &shape.schema, &file.uri())?;
+        Ok((columns, shape))
+    };
+    compiled().map_err(|error| match (error, csv_faults::emptiness(dataset, head)) {
+        (Error::Contract(_), Some(problem)) => file.error(problem),
+        (error, _) => error,
     })
 }
 
@@ -102,7 +123,7 @@ pub(super) fn open(plan: &Plan, text: &TextPlan, index: u32, dataset: &Dataset, 
     let at = usize::try_from(index).unwrap_or(usize::MAX);
     let place = text.slices.get(at).ok_or_else(missing)?;
     let slice = plan.slices.get(at).ok_or_else(missing)?;
-    let shape = TextShape::new(dataset, &text_types(&text.columns)?)?;
+    let shape = TextShape::new(dataset, &text_types(&text.columns)?)?.with_line_end(text.line_end);
     let cleaner = Cleaner::for_text(dataset, &shape.schema, &file.uri())?;
     let slice = TextSlice {
         bytes: place.bytes.clone(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 pub use pages::{ColumnPages, Page, PageMap, RowGroupPages};
-pub use text::{TextColumn, TextPlace, TextPlan};
+pub use text::{LineEnd, TextColumn, TextPlace, TextPlan};
 
 /// Slices a plan may hold unless the caller says otherwise.
 pub const MAX_SLICES: u64 = 10_000;

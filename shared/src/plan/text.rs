@@ -13,8 +13,28 @@ pub struct TextPlan {
     pub columns: Vec<TextColumn>,
     /// The slices' places in the object, by index.
     pub slices: Vec<TextPlace>,
+    /// What ends a line.
+    #[serde(default, skip_serializing_if = "LineEnd::is_feed")]
+    pub line_end: LineEnd,
     /// Whether the plan counted the records, so that rows of slices are known; otherwise the one slice tells.
     pub counted: bool,
+}
+
+/// What ends a line of a CSV file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineEnd {
+    /// A line feed, with or without a carriage return before it.
+    #[default]
+    Feed,
+    /// These, and a carriage return alone: the file's first line ends with one.
+    Return,
+}
+
+impl LineEnd {
+    fn is_feed(&self) -> bool {
+        *self == Self::Feed
+    }
 }
 
 /// A column of a text source.
@@ -48,8 +68,19 @@ impl TextPlan {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_without_a_line_end_is_one_of_line_feeds_and_such_a_plan_names_none() {
+        let text = r#"{"layout":"csv","columns":[],"slices":[],"counted":true}"#;
+        let plan: TextPlan = serde_json::from_str(text).unwrap();
+        assert_eq!(plan.line_end, LineEnd::Feed);
+        assert_eq!(serde_json::to_string(&plan).unwrap(), text);
+        let returns = serde_json::to_string(&TextPlan { line_end: LineEnd::Return, ..plan }).unwrap();
+        assert!(returns.contains(r#""line_end":"return""#), "{returns}");
+    }
 
     #[test]
     fn slices_with_a_hole_or_a_missing_end_do_not_tile() {
@@ -57,6 +88,7 @@ mod tests {
             layout: String::new(),
             columns: Vec::new(),
             slices: ranges.iter().map(|bytes| TextPlace { bytes: bytes.clone(), line: 1 }).collect(),
+            line_end: LineEnd::Feed,
             counted: true,
         };
         assert!(plan(&[]).tiles(9));

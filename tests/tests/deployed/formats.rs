@@ -102,3 +102,46 @@ async fn a_csv_is_cut_into_blocks_that_functions_read_side_by_side() -> Result<(
     assert_eq!(digest, "cb78e50e2fff3fb8b8bc94ce6a7946e5b12df0f6e8925ca2f784646b3f2b72ad");
     bench.quiet().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_csv_whose_lines_end_with_carriage_returns_gives_the_rows_of_the_same_with_line_feeds() -> Result<()> {
+    let test = "a_csv_whose_lines_end_with_carriage_returns_gives_the_rows_of_the_same_with_line_feeds";
+    let Some(corpus) = corpus(test) else { return Ok(()) };
+    let file = "yellow_tripdata_sample_2019-01.csv";
+    let bench = bench("returns", |uri| {
+        format!(
+            "name = \"returns\"\n[source]\nuri = \"{uri}\"\nformat = \"csv\"\nblock_bytes = 65536\nsmall_bytes = 0\n\
+             [output]\nprefix = \"returns/\"\n"
+        )
+    });
+    let bench = bench.await?;
+    let text = std::fs::read_to_string(corpus.join("tlc").join(file))?.replace("\r\n", "\n").replace('\n', "\r");
+    bench.put(file, text.into()).await?;
+    let outcome = bench.ingested(file).await?;
+    assert_eq!(outcome.status, Status::Complete, "{:?}", outcome.error);
+    assert!(outcome.slices > 10, "{} slices", outcome.slices);
+    assert_eq!((outcome.rows.read, outcome.rows.written), (10_000, 10_000));
+    let digest = digest(&bench, &outcome).await.context(file)?;
+    assert_eq!(digest, "cb78e50e2fff3fb8b8bc94ce6a7946e5b12df0f6e8925ca2f784646b3f2b72ad");
+    bench.quiet().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decimal_that_would_lose_digits_is_set_aside_and_a_wrong_delimiter_fails_in_words() -> Result<()> {
+    let bench = bench("amounts", |uri| {
+        format!(
+            "name = \"amounts\"\n[source]\nuri = \"{uri}\"\nformat = \"csv\"\n[schema]\ncolumns = [\n\
+             {{ name = \"id\", type = \"int32\" }},\n{{ name = \"amt\", type = \"decimal(8, 2)\" }},\n]\n\
+             [output]\nprefix = \"amounts/\"\nmax_quarantined = 1.0\n"
+        )
+    });
+    let bench = bench.await?;
+    bench.put("digits.csv", "id,amt\n1,10.005\n2,10.500\n".into()).await?;
+    let outcome = bench.ingested("digits.csv").await?;
+    assert_eq!((outcome.rows.kept, outcome.rows.quarantined), (1, 1), "{:?}", outcome.error);
+    bench.put("semicolons.csv", "id;amt\n1;2\n".into()).await?;
+    let outcome = bench.ingested("semicolons.csv").await?;
+    let message = outcome.error.context("it fails")?.message;
+    assert!(message.contains("is the delimiter `;`?"), "{message}");
+    bench.quiet().await
+}

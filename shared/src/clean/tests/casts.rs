@@ -18,7 +18,11 @@ use super::super::cast::Cast;
 use super::array;
 
 fn outcome(source: &ArrayRef, to: &str) -> Vec<String> {
-    let contract = format!("[schema]\ncolumns = [{{ name = \"c\", type = '{to}' }}]");
+    outcome_of_column(source, &format!("type = '{to}'"))
+}
+
+fn outcome_of_column(source: &ArrayRef, keys: &str) -> Vec<String> {
+    let contract = format!("[schema]\ncolumns = [{{ name = \"c\", {keys} }}]");
     let source = super::batch([("c", source.clone())]);
     let cleaner = super::Cleaner::new(&super::dataset(&contract), source.schema_ref(), "u").unwrap();
     (0..source.num_rows())
@@ -61,7 +65,8 @@ fn strings(values: &[&str]) -> ArrayRef {
 #[case::int_to_float_rounds(array(Int64Array::from(vec![16777217])), "float32", &["16777216.0"])]
 #[case::int_to_half(array(Int64Array::from(vec![2, 70000])), "float16", &["2", "✗"])]
 #[case::int_to_decimal(array(Int64Array::from(vec![12, 1234])), "decimal(5, 2)", &["12.00", "✗"])]
-#[case::float_to_decimal_rounds(floats(&[1.125, 1.239, 1000.0, f64::NAN]), "decimal(5, 2)", &["1.13", "1.24", "✗", "✗"])]
+#[case::float_to_decimal(floats(&[10.01, 1.125, 0.1 + 0.2, 1000.0, f64::NAN]), "decimal(5, 2)", &["10.01", "✗", "✗", "✗", "✗"])]
+#[case::narrow_float_to_decimal(array(Float32Array::from(vec![10.01, 10.005])), "decimal(5, 2)", &["10.01", "✗"])]
 #[case::int_to_bool(array(Int32Array::from(vec![0, 1, 2])), "bool", &["false", "true", "✗"])]
 #[case::float_to_bool(floats(&[0.0, 1.0, 0.5, f64::NAN]), "bool", &["false", "true", "✗", "✗"])]
 #[case::bool_to_int(array(BooleanArray::from(vec![Some(true), None])), "int8", &["1", "∅"])]
@@ -94,16 +99,39 @@ fn decimals(#[case] unscaled: i128, #[case] to: &str, #[case] expected: &str) {
 }
 
 #[rstest]
-#[case(&["1", "-7", "1.0", "", " 1", "x", "99999999999"], "int32", &["1", "-7", "✗", "✗", "1", "✗", "✗"])]
-#[case(&["1.5", "1e400", "inf", "NaN", "1,5"], "float64", &["1.5", "✗", "inf", "NaN", "✗"])]
+#[case::zeros_are_nothing(10_500, "decimal(8, 2)", "10.50", "10.50")]
+#[case::digits_are_lost(10_005, "decimal(8, 2)", "✗", "10.01")]
+#[case::half_goes_away_from_zero(-10_005, "decimal(8, 2)", "✗", "-10.01")]
+#[case::rounding_takes_a_digit(9_999, "decimal(3, 2)", "✗", "✗")]
+fn decimals_of_a_smaller_scale_keep_every_digit_or_round_where_that_is_allowed(
+    #[case] unscaled: i128,
+    #[case] to: &str,
+    #[case] exact: &str,
+    #[case] rounded: &str,
+) {
+    let plain = array(Decimal128Array::from(vec![unscaled]).with_precision_and_scale(9, 3).unwrap());
+    let text = cast(&plain, &DataType::Utf8).unwrap();
+    let float = cast(&plain, &DataType::Float64).unwrap();
+    let decimals = [DataType::Decimal32(9, 3), DataType::Decimal64(9, 3), DataType::Decimal256(9, 3)];
+    let decimals = decimals.map(|of_width| cast(&plain, &of_width).unwrap());
+    for source in decimals.into_iter().chain([plain, text, float]) {
+        assert_eq!(outcome(&source, to), [exact], "{}", source.data_type());
+        let rounding = outcome_of_column(&source, &format!("type = '{to}', round = true"));
+        assert_eq!(rounding, [rounded], "{}", source.data_type());
+    }
+}
+
+#[rstest]
+#[case(&["1", "-7", "1.0", "", " 1\u{a0}", "x", "99999999999"], "int32", &["1", "-7", "✗", "✗", "1", "✗", "✗"])]
+#[case(&["1.5", "1e400", "inf", "NaN", "1,5", "\t1 "], "float64", &["1.5", "✗", "inf", "NaN", "✗", "1.0"])]
 #[case(&["1e39", "0.1"], "float32", &["✗", "0.1"])]
-#[case(&["true", "f", "maybe"], "bool", &["true", "false", "✗"])]
-#[case(&["1.25", "12345.1", "x"], "decimal(5, 2)", &["1.25", "✗", "✗"])]
-#[case(&["2020-04-01", "2020-04-01 00:00:00", "2020-04-01 12:00:00", "2020-02-30", "9999-12-31"], "date", &["2020-04-01", "2020-04-01", "✗", "✗", "9999-12-31"])]
-#[case(&["2020-04-01 12:30:00", "2020-04-01T12:30:00.5", "2020-04-01T12:30:00.000", "yesterday"], "timestamp(s)", &["2020-04-01T12:30:00", "✗", "2020-04-01T12:30:00", "✗"])]
+#[case(&["true", " f ", "maybe"], "bool", &["true", "false", "✗"])]
+#[case(&["1.25", "1.005", "1.500", " 1e2", "12345.1", "x"], "decimal(5, 2)", &["1.25", "✗", "1.50", "100.00", "✗", "✗"])]
+#[case(&[" 2020-04-01 ", "2020-04-01 00:00", "2020-04-01 12:00:00", "2020-02-30", "9999-12-31"], "date", &["2020-04-01", "2020-04-01", "✗", "✗", "9999-12-31"])]
+#[case(&["2020-04-01 12:30:00", "2020-04-01T12:30:00.5", "2020-04-01T12:30:00.000", "2020-04-01T12:30", " 2020-04-01 12:30 ", "2020-04-01 12:3", "yesterday"], "timestamp(s)", &["2020-04-01T12:30:00", "✗", "2020-04-01T12:30:00", "2020-04-01T12:30:00", "2020-04-01T12:30:00", "✗", "✗"])]
 #[case(&["2020-04-01 12:30:00.123456", "2020-04-01T12:30:00.1234567", "9999-12-31 23:59:59"], "timestamp(us)", &["2020-04-01T12:30:00.123456", "✗", "9999-12-31T23:59:59"])]
-#[case(&["2020-04-01T12:30:00+02:00", "2020-04-01T12:30:00"], "timestamp(us, \"UTC\")", &["2020-04-01T10:30:00Z", "2020-04-01T12:30:00Z"])]
-#[case(&["12:30:00", "12:30:00.5", "25:00:00"], "time(s)", &["12:30:00", "✗", "✗"])]
+#[case(&["2020-04-01T12:30:00+02:00", "2020-04-01T12:30:00", "2020-04-01T12:30Z", "2020-04-01 12:30+02:00"], "timestamp(us, \"UTC\")", &["2020-04-01T10:30:00Z", "2020-04-01T12:30:00Z", "2020-04-01T12:30:00Z", "2020-04-01T10:30:00Z"])]
+#[case(&[" 12:30:00", "12:30:00.5", "25:00:00"], "time(s)", &["12:30:00", "✗", "✗"])]
 #[case(&["Y"], "dictionary", &["Y"])]
 #[case(&["Y"], "binary", &["59"])]
 fn text_in_every_layout(#[case] texts: &[&str], #[case] to: &str, #[case] expected: &[&str]) {

@@ -118,6 +118,10 @@ fn a_bad_pattern_is_refused(#[case] pattern: &str, #[case] expected: &str) {
     r#"name = "a", type = "int8", values = ["Y"]"#,
     "10:41: `values` needs a `string` or `dictionary` column, this one is `int8`"
 )]
+#[case::round(
+    r#"name = "a", type = "float32", round = true"#,
+    "10:43: `round` needs a `decimal` column, this one is `float32`"
+)]
 #[case::otherwise(
     r#"name = "a", type = "string", otherwise = "null""#,
     "10:46: `otherwise` needs `values`: list the values allowed"

@@ -320,6 +320,80 @@ async fn files_without_a_record_publish_nothing_and_end_well() {
     }
 }
 
+const CONTRACT: &str = "name = \"t\"
+[source]
+format = \"csv\"
+[schema]
+columns = [{ name = \"id\", type = \"int32\" }, { name = \"amt\", type = \"decimal(8, 2)\" }]
+[output]
+prefix = \"t/\"
+max_quarantined = 1.0
+";
+
+#[tokio::test]
+async fn a_file_of_carriage_returns_is_split_and_read_whole_and_its_plan_says_so() {
+    let text: String = (0..1_000).map(|id| format!("{id},{}.50\r", id % 90)).collect();
+    let text = format!("id,amt\r{text}");
+    let bench = Bench::new();
+    let dataset = CONTRACT.replace("[schema]", "block_bytes = 1000\n[schema]");
+    let outcome = bench.put_and_ingest(&dataset, "t.csv", text).await;
+    assert_eq!((outcome.rows.read, outcome.rows.kept), (1_000, 1_000), "{:?}", outcome.error);
+    assert!(outcome.slices > 5);
+    assert_eq!(strings(&bench.rows(&outcome), "amt")[1], "1.50");
+    let plan = bench.ctx.ledger.plan(&outcome.run.dataset, &outcome.run.run_id).await.unwrap().unwrap();
+    assert_eq!(plan.format, 3, "a version that would find one record in it refuses it");
+}
+
+#[tokio::test]
+async fn a_decimal_that_would_lose_digits_is_set_aside_unless_it_may_be_rounded() {
+    let text = "id,amt\n1,10.005\n2,10.500\n3,.5\n";
+    let bench = Bench::new();
+    let outcome = bench.put_and_ingest(CONTRACT, "t.csv", text).await;
+    assert_eq!((outcome.rows.kept, outcome.rows.quarantined), (2, 1));
+    assert_eq!(strings(&bench.rows(&outcome), "amt"), ["10.50", "0.50"]);
+    assert_eq!(strings(&bench.quarantine(&outcome), RAW), ["1,10.005"]);
+    let rounding = CONTRACT.replace("decimal(8, 2)\"", "decimal(8, 2)\", round = true");
+    let by_rule = CONTRACT
+        .replace(", { name = \"amt\", type = \"decimal(8, 2)\" }]", "]")
+        .replace("[schema]", "[schema]\ncasts = [{ from = \"float64\", to = \"decimal(8, 2)\", round = true }]");
+    for dataset in [rounding, by_rule] {
+        let bench = Bench::new();
+        let outcome = bench.put_and_ingest(&dataset, "t.csv", text).await;
+        assert_eq!(strings(&bench.rows(&outcome), "amt"), ["10.01", "10.50", "0.50"]);
+    }
+}
+
+#[tokio::test]
+async fn a_header_of_another_delimiter_and_an_empty_file_are_said_in_words() {
+    let required = CONTRACT.replace("\"int32\"", "\"int32\", nullable = false");
+    let headless = format!("{CONTRACT}[csv]\nheader = false\n");
+    let semicolon = format!("{CONTRACT}[csv]\ndelimiter = \";\"\n");
+    for (dataset, text, says) in [
+        (
+            CONTRACT,
+            "id;amt\n1;2,5\n",
+            "the header has one column `id;amt`: is the delimiter `;`? set [csv] delimiter = \";\"",
+        ),
+        (&required, "id\tamt\n1\t2\n", "`id\\tamt`: is the delimiter `\\t`? set [csv] delimiter = \"\\t\""),
+        (CONTRACT, "ID|a; b|c\n", "is the delimiter `|`?"),
+        (&semicolon, "id,amt\n1,2\n", "is the delimiter `,`?"),
+        (&headless, "1;2\n3;4\n", "the first record has one field `1;2`: is the delimiter `;`?"),
+        (&required, "", "the file is empty: it has no byte"),
+        (&required, " \r\n \n", "the file is empty: it holds nothing but white space"),
+        (&required, "amt\n", "the file is empty: it has a header and no record, and the header lacks `id`"),
+    ] {
+        let outcome = Bench::new().put_and_ingest(dataset, "t.csv", text).await;
+        let error = outcome.error.unwrap_or_else(|| panic!("{text:?}"));
+        assert!(outcome.status == Status::Failed && error.message.contains(says), "{error:?}");
+        assert!(!error.message.contains("nullable"), "{error:?}");
+    }
+    for (text, says) in [("", "no byte"), (" \n", "white space"), ("id,amt\n", "a header and no record")] {
+        let outcome = Bench::new().put_and_ingest(CONTRACT, "t.csv", text).await;
+        assert_eq!((outcome.status, outcome.rows.read), (Status::Complete, 0), "{text:?}: {:?}", outcome.error);
+        assert!(outcome.notes.len() == 1 && outcome.notes[0].contains(says), "{:?}", outcome.notes);
+    }
+}
+
 #[tokio::test]
 async fn what_can_never_work_fails_the_run_with_a_reason() {
     let gone = "name = \"t\"\n[source]\nformat = \"csv\"\n[schema]\nextra_columns = \"fail\"\ncolumns = [{ name = \"z\", type = \"int32\" }]\n[output]\nprefix = \"t/\"\n";

@@ -128,6 +128,7 @@ impl ColumnBuilder {
 
     /// Appends the value that a text stands for.
     pub fn push(&mut self, text: &[u8]) {
+        let text = if matches!(self.values, Values::Text { .. }) { text } else { trimmed(text) };
         let read = match &mut self.values {
             Values::Skipped(rows) => {
                 *rows += 1;
@@ -151,6 +152,11 @@ impl ColumnBuilder {
             self.waiting.push((self.valid.len(), text.to_vec()));
         }
         self.valid.append(true);
+    }
+
+    /// Texts that [`finish`](Self::finish) casts.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Ends the batch's column; the builder is empty again.
@@ -211,6 +217,15 @@ impl ColumnBuilder {
         }
         Ok(unfit.map(|mut mask| mask.finish()))
     }
+}
+
+/// A text without the white space around it.
+pub(super) fn trimmed(text: &[u8]) -> &[u8] {
+    let is_plain = |byte: &u8| (b'!'..=b'~').contains(byte);
+    if text.first().is_none_or(is_plain) && text.last().is_none_or(is_plain) {
+        return text;
+    }
+    std::str::from_utf8(text).map_or_else(|_| text.trim_ascii(), |text| text.trim().as_bytes())
 }
 
 /// Appends a value, or holds its place; whether there was one.
@@ -291,11 +306,12 @@ mod tests {
     fn texts() -> impl Strategy<Value = String> {
         prop_oneof![
             "[+-]?[0-9]{0,20}",
-            "[+-]?[0-9]{1,12}\\.[0-9]{0,12}",
+            "[+-]?[0-9]{0,12}\\.[0-9]{0,12}",
             "[+-]?[0-9]{1,3}(\\.[0-9]{1,3})?e[+-]?[0-9]{1,3}",
             "[0-9]{4}-(0[0-9]|1[0-3])-[0-3][0-9]",
-            "(1[5-9]|2[0-3])[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9][ T][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,10})?(Z|\\+02:00)?",
-            " ?-?[0-9]{1,5} ?",
+            "(1[5-9]|2[0-3])[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9][ T][0-2][0-9]:[0-6][0-9](:[0-6][0-9](\\.[0-9]{1,10})?)?(Z|\\+02:00)?",
+            "[ \t\u{a0}]?-?[0-9]{1,5} ?",
+            " ?2020-0[0-9]-[0-3][0-9]([ T]1[0-9]:[0-6][0-9])? ?",
             "[a-zN. -]{0,6}",
             // So near to halfway between two `f32` that an `f64` cannot tell them apart.
             Just("4.32818341255188".to_owned()),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
-use super::column::ColumnBuilder;
-use super::csv::{Dialect, Field, Record, record, undouble};
+use super::column::{ColumnBuilder, trimmed};
+use super::csv::{Dialect, Field, Record, holds_lines, record, undouble};
 use super::reader::Parse;
 use super::shape::TextShape;
 use super::window::Window;
@@ -44,6 +44,7 @@ pub(super) struct Nulls {
     empty: bool,
     texts: Vec<Vec<u8>>,
     quoted: bool,
+    trim: bool,
 }
 
 impl Nulls {
@@ -53,7 +54,13 @@ impl Nulls {
             empty: shape.csv.nulls.iter().any(String::is_empty),
             texts: texts.collect(),
             quoted: shape.csv.quoted_nulls,
+            trim: shape.csv.trim,
         }
+    }
+
+    /// A field's value: without white space around it, where the dataset says so.
+    pub fn value<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        if self.trim { trimmed(text) } else { text }
     }
 
     pub fn is_null(&self, text: &[u8], quoted: bool) -> bool {
@@ -112,10 +119,22 @@ impl CsvReader {
         }
     }
 
+    /// Refuses a record that is several, ended by carriage returns alone, in a file whose lines end otherwise: set aside,
+    /// it would stand for any number of rows.
+    fn refuse_mixed(&self, window: &Window, record: &[u8], line: u64) -> Result<()> {
+        match holds_lines(self.dialect, record, self.columns.len()) {
+            true => Err(window.error(format!(
+                "line {line} and what follows end with a carriage return alone, lines before with a line feed: write one \
+                 line end throughout, or quote fields that hold carriage returns"
+            ))),
+            false => Ok(()),
+        }
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         let quote = self.dialect.quote.unwrap_or(b'"');
         for (column, field) in self.columns.iter_mut().zip(&self.fields) {
-            let text = bytes.get(field.start..field.end).unwrap_or_default();
+            let text = self.splitter.nulls.value(bytes.get(field.start..field.end).unwrap_or_default());
             if column.is_skipped() || self.splitter.nulls.is_null(text, field.quoted) {
                 column.push_null();
             } else if field.doubled {
@@ -142,6 +161,9 @@ impl Parse for CsvReader {
                 std::cmp::Ordering::Equal => None,
                 std::cmp::Ordering::Greater => Some(LONG),
             });
+            if problem.is_some() || self.columns.len() == 1 {
+                self.refuse_mixed(window, bytes.get(record.start..record.end).unwrap_or_default(), line)?;
+            }
             match problem {
                 Some(problem) => bad.push((records.len(), problem)),
                 None => self.push(&bytes),

@@ -1,12 +1,16 @@
 //! What a file's beginning tells: where its records start, what its columns are called, and what they look like.
 
-use super::csv::{Field, record, undouble};
+use arrow::datatypes::DataType;
+
+use super::column::{ColumnBuilder, trimmed};
+use super::csv::{Dialect, Field, record, undouble};
 use super::csv_reader::{BYTE_ORDER_MARK, Nulls};
 use super::fetch::Chunks;
 use super::inflate::{Inflow, Limits, Packing};
 use super::number;
 use super::shape::TextShape;
 use crate::dataset::{ColumnType, Format, TimeUnit};
+use crate::plan::LineEnd;
 use crate::read::SourceFile;
 use crate::{Error, Result};
 
@@ -28,8 +32,35 @@ pub struct Head {
     pub names: Vec<Option<String>>,
     /// CSV: what each column's values in the sample are, as far as they are alike; `string` otherwise.
     pub types: Vec<ColumnType>,
+    /// CSV: what ends a line.
+    pub line_end: LineEnd,
+    /// CSV: the first record's text, where it has one field.
+    pub one_field: Option<String>,
+    /// CSV: why the file has no record.
+    pub empty: Option<Empty>,
     /// How many records the whole file has, judged by the sample.
     pub about_records: u64,
+}
+
+/// Why a CSV file has no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Empty {
+    /// It has no byte.
+    NoByte,
+    /// It holds white space.
+    Blank,
+    /// It ends with its header.
+    HeaderOnly,
+}
+
+impl std::fmt::Display for Empty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoByte => "the file is empty: it has no byte",
+            Self::Blank => "the file is empty: it holds nothing but white space",
+            Self::HeaderOnly => "the file is empty: it has a header and no record",
+        })
+    }
 }
 
 /// Looks at a file's beginning.
@@ -47,7 +78,8 @@ pub async fn head(source: &SourceFile, shape: &TextShape) -> Result<Head> {
     let sample = tokio::task::spawn_blocking(move || sample(chunks, packing, limits, is_all));
     let sample = sample.await.map_err(|error| Error::Internal(format!("reading a sample: {error}")))??;
     let mut head = look(&sample.bytes, sample.is_whole, shape).map_err(|problem| source.error(problem))?;
-    let records = u128::from(records(&sample.bytes, &head, shape));
+    let shape = shape.clone().with_line_end(head.line_end);
+    let records = u128::from(records(&sample.bytes, &head, &shape));
     let packed = u128::from(sample.packed_bytes.max(1));
     head.about_records = u64::try_from(records * u128::from(source.size) / packed).unwrap_or(u64::MAX);
     Ok(head)
@@ -96,6 +128,13 @@ fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String>
     if shape.format != Format::Csv {
         return Ok(head);
     }
+    let is_blank = bytes.get(at..).is_none_or(|bytes| bytes.trim_ascii().is_empty());
+    if is_whole && is_blank && (shape.has_header() || bytes.get(at..).is_none_or(<[u8]>::is_empty)) {
+        head.empty = Some(if bytes.is_empty() { Empty::NoByte } else { Empty::Blank });
+        return Ok(head);
+    }
+    head.line_end = line_end(shape.dialect(), bytes, at, is_whole);
+    let shape = &shape.clone().with_line_end(head.line_end);
     let (mut lines, mut fields) = (0, Vec::new());
     let first = loop {
         match record::<true>(shape.dialect(), bytes, at, is_whole, &mut fields) {
@@ -108,7 +147,8 @@ fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String>
     };
     let Some(first) = first else {
         return match is_whole {
-            true => Ok(head),
+            // Line ends, without a header.
+            true => Ok(Head { empty: Some(Empty::Blank), ..head }),
             false => Err(format!("its first record does not end within {} bytes: is it CSV?", bytes.len())),
         };
     };
@@ -116,6 +156,10 @@ fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String>
         return Err(format!("its first record has {} fields, above the limit of {MAX_COLUMNS}", fields.len()));
     }
     head.names = vec![None; fields.len()];
+    if let [only] = fields.as_slice() {
+        let text = bytes.get(only.start..only.end).unwrap_or_default();
+        head.one_field = Some(String::from_utf8_lossy(text).trim().to_owned());
+    }
     if shape.has_header() {
         if let Some(problem) = first.problem {
             return Err(format!("its header cannot be read: {problem}"));
@@ -124,9 +168,21 @@ fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String>
         head.header_bytes = wide(first.next);
         head.header_lines = lines + first.lines;
         at = first.next;
+        let is_over = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'\n' | b'\r'));
+        head.empty = (is_whole && bytes.get(at..).is_none_or(is_over)).then_some(Empty::HeaderOnly);
     }
     head.types = types(bytes, at, is_whole, shape, head.names.len());
     Ok(head)
+}
+
+/// What ends the first line, be it a record or blank: the same ends the others.
+fn line_end(dialect: Dialect, bytes: &[u8], at: usize, is_whole: bool) -> LineEnd {
+    let either = Dialect { returns: true, ..dialect };
+    let first = record::<false>(either, bytes, at, is_whole, &mut Vec::new());
+    match first.and_then(|first| bytes.get(first.end..first.next)) {
+        Some(b"\r") => LineEnd::Return,
+        _ => LineEnd::Feed,
+    }
 }
 
 fn wide(bytes: usize) -> u64 {
@@ -154,44 +210,104 @@ fn header(bytes: &[u8], fields: &[Field], shape: &TextShape) -> Result<Vec<Optio
     Ok(names)
 }
 
+/// A column that values are tried in: what it takes is what the reader takes.
+#[derive(Debug)]
+struct Trial {
+    /// `None`: a value did not fit.
+    column: Option<ColumnBuilder>,
+    /// Values that wait to be cast together. A column of words is out at its first.
+    patience: usize,
+}
+
+impl Trial {
+    fn of(data_type: &DataType) -> Self {
+        Self { column: ColumnBuilder::new(data_type).ok(), patience: 1 }
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        const MOST_WAITING: usize = 1_024;
+        let Some(column) = &mut self.column else { return };
+        column.push(text);
+        if column.waiting() >= self.patience && self.fits() {
+            self.patience = (2 * self.patience).min(MOST_WAITING);
+        }
+    }
+
+    fn rule_out(&mut self) {
+        self.column = None;
+    }
+
+    /// Whether every value fits.
+    fn fits(&mut self) -> bool {
+        let finished = self.column.as_mut().map(ColumnBuilder::finish);
+        let fits = finished.is_some_and(|finished| finished.is_ok_and(|finished| finished.unfit.is_none()));
+        if !fits {
+            self.rule_out();
+        }
+        fits
+    }
+}
+
 /// What a column's values may all be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Guess {
     seen: bool,
-    integer: bool,
-    float: bool,
+    /// Whether one of them has a digit: words such as `nan` make no column of numbers.
+    digit: bool,
+    integer: Trial,
+    float: Trial,
     date: bool,
     timestamp: bool,
 }
 
 impl Guess {
+    fn fresh() -> Self {
+        let (integer, float) = (Trial::of(&DataType::Int64), Trial::of(&DataType::Float64));
+        Self { seen: false, digit: false, integer, float, date: true, timestamp: true }
+    }
+
     fn narrow(&mut self, text: &[u8]) {
-        let digits = text.strip_prefix(b"-").unwrap_or(text);
-        // A code such as a postal one: as a number it would lose its zeros.
-        let is_code = matches!(digits, [b'0', b'0'..=b'9', ..]) || digits.first() == Some(&b'+');
+        /// Digits that are exact as `float64`.
+        const EXACT_DIGITS: usize = 15;
+        let text = trimmed(text);
+        let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
         self.seen = true;
-        self.integer &= !is_code && number::integer(text).is_some();
-        self.float &= !is_code && number::float64(text).is_some();
+        self.digit |= text.iter().any(u8::is_ascii_digit);
+        // A code such as a postal one: as a number it would lose its zeros.
+        if matches!(digits, [b'0', b'0'..=b'9', ..]) {
+            self.integer.rule_out();
+            self.float.rule_out();
+        }
+        self.integer.push(text);
+        // An identifier more likely than a measure, and float64 would round it.
+        if digits.len() > EXACT_DIGITS && digits.iter().all(u8::is_ascii_digit) {
+            self.float.rule_out();
+        }
+        self.float.push(text);
         self.date = self.date && number::date(text).is_some();
         self.timestamp = self.timestamp && !text.ends_with(b"Z") && number::timestamp(text, 6).is_some();
     }
 
-    fn column_type(self) -> ColumnType {
-        match self {
-            Self { seen: false, .. } => ColumnType::String,
-            Self { integer: true, .. } => ColumnType::Int(64),
-            Self { float: true, .. } => ColumnType::Float(64),
-            Self { date: true, .. } => ColumnType::Date,
-            Self { timestamp: true, .. } => ColumnType::Timestamp { unit: TimeUnit::Microsecond, zone: None },
-            _ => ColumnType::String,
+    fn column_type(mut self) -> ColumnType {
+        if !self.seen {
+            ColumnType::String
+        } else if self.digit && self.integer.fits() {
+            ColumnType::Int(64)
+        } else if self.digit && self.float.fits() {
+            ColumnType::Float(64)
+        } else if self.date {
+            ColumnType::Date
+        } else if self.timestamp {
+            ColumnType::Timestamp { unit: TimeUnit::Microsecond, zone: None }
+        } else {
+            ColumnType::String
         }
     }
 }
 
 /// What each column's values in the sample are.
 fn types(bytes: &[u8], from: usize, is_whole: bool, shape: &TextShape, columns: usize) -> Vec<ColumnType> {
-    let fresh = Guess { seen: false, integer: true, float: true, date: true, timestamp: true };
-    let mut guesses = vec![fresh; columns];
+    let mut guesses: Vec<Guess> = std::iter::repeat_with(Guess::fresh).take(columns).collect();
     let nulls = Nulls::of(shape);
     let (mut at, mut fields) = (from, Vec::new());
     while let Some(found) = record::<true>(shape.dialect(), bytes, at, is_whole, &mut fields) {
@@ -200,11 +316,111 @@ fn types(bytes: &[u8], from: usize, is_whole: bool, shape: &TextShape, columns: 
             continue;
         }
         for (guess, field) in guesses.iter_mut().zip(&fields) {
-            let text = bytes.get(field.start..field.end).unwrap_or_default();
+            let text = nulls.value(bytes.get(field.start..field.end).unwrap_or_default());
             if !nulls.is_null(text, field.quoted) {
                 guess.narrow(text);
             }
         }
     }
     guesses.into_iter().map(Guess::column_type).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Array, ArrayRef, StringArray};
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::clean::TextCast;
+    use crate::dataset::Dataset;
+
+    fn looked(text: &str) -> Head {
+        let dataset = Dataset::parse(super::super::tests::CSV, "t").unwrap();
+        look(text.as_bytes(), true, &TextShape::new(&dataset, &[]).unwrap()).unwrap()
+    }
+
+    fn inferred(values: &[String]) -> String {
+        looked(&format!("a\n{}\n", values.join("\n"))).types[0].to_string()
+    }
+
+    #[rstest]
+    #[case(&[".79", "12.5"], "float64")]
+    #[case(&["-.5"], "float64")]
+    #[case(&["5."], "float64")]
+    #[case(&["1e3", "2E-2"], "float64")]
+    #[case(&["+1", " 2 "], "int64")]
+    #[case(&["+1.5", "NaN", "inf"], "float64")]
+    #[case(&["0.30000000000000004"], "float64")]
+    #[case(&["9223372036854775807"], "int64")]
+    #[case(&["9223372036854775808"], "string")]
+    #[case(&["9007199254740993", "1.5"], "string")]
+    #[case(&["nan", "inf"], "string")]
+    #[case(&["1e400"], "string")]
+    #[case(&["007", "8"], "string")]
+    #[case(&["-007.5"], "string")]
+    #[case(&["0", "-0.5"], "float64")]
+    #[case(&["1,5"], "string")]
+    #[case(&["-"], "string")]
+    #[case(&["2020-01-01T10:00", "2020-01-02 10:00:01"], "timestamp(us)")]
+    #[case(&[" 2020-01-01 "], "date")]
+    fn values_tell_the_type_that_the_casts_give_them(#[case] values: &[&str], #[case] expected: &str) {
+        let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
+        assert_eq!(inferred(&quoted), expected);
+    }
+
+    #[rstest]
+    #[case("", Some(Empty::NoByte), LineEnd::Feed)]
+    #[case("\u{feff}", Some(Empty::Blank), LineEnd::Feed)]
+    #[case(" \r\n\t\n", Some(Empty::Blank), LineEnd::Feed)]
+    #[case("a,b", Some(Empty::HeaderOnly), LineEnd::Feed)]
+    #[case("a,b\r\n\r\n", Some(Empty::HeaderOnly), LineEnd::Feed)]
+    #[case("a,b\r\r", Some(Empty::HeaderOnly), LineEnd::Return)]
+    #[case("a,b\n1,2", None, LineEnd::Feed)]
+    #[case("a,b\r1,2", None, LineEnd::Return)]
+    #[case("\"a\rb\",c\n1,2\r", None, LineEnd::Feed)]
+    #[case("\"a\nb\",c\r1,2\n", None, LineEnd::Return)]
+    fn the_first_line_tells_what_ends_lines(#[case] text: &str, #[case] empty: Option<Empty>, #[case] end: LineEnd) {
+        let head = looked(text);
+        assert_eq!((head.empty, head.line_end), (empty, end));
+    }
+
+    fn number() -> impl Strategy<Value = String> {
+        prop_oneof![
+            8 => "[+-]?[0-9]{1,4}",
+            8 => "[+-]?[0-9]{0,3}\\.[0-9]{0,3}",
+            2 => "[+-]?[0-9]{0,20}(\\.[0-9]{0,20})?([eE][+-]?[0-9]{0,3})?",
+            2 => " ?[0-9]{1,3}\\.?[0-9]? ?",
+            1 => "[+-]?(inf|nan|Infinity|NaN)",
+            1 => "[0-9a-fxE_.+-]{1,6}",
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn what_is_inferred_as_numbers_casts_without_a_row_set_aside(
+            values in proptest::collection::vec(number().prop_filter("a field", |text| !text.trim().is_empty()), 1..6),
+        ) {
+            let texts: ArrayRef = Arc::new(StringArray::from(values.clone()));
+            let fits = |to: &DataType| TextCast::plan(to).unwrap().apply(&texts).unwrap().null_count() == 0;
+            let (integers, floats) = (fits(&DataType::Int64), fits(&DataType::Float64));
+            let unsigned = |text: &str| text.trim().trim_start_matches(['+', '-']).to_owned();
+            let is_code = |text: &String| matches!(unsigned(text).as_bytes(), [b'0', b'0'..=b'9', ..]);
+            let is_long = |text: &String| {
+                unsigned(text).len() > 15 && unsigned(text).bytes().all(|byte| byte.is_ascii_digit())
+            };
+            let is_word = !values.iter().any(|text| text.bytes().any(|byte| byte.is_ascii_digit()));
+            let expected = match () {
+                () if is_word || values.iter().any(is_code) => "string",
+                () if integers => "int64",
+                () if floats && !values.iter().any(is_long) => "float64",
+                () => "string",
+            };
+            prop_assert_eq!(inferred(&values), expected, "{:?}", values);
+        }
+    }
 }

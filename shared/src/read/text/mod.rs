@@ -34,7 +34,7 @@ use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 
-pub use head::{Head, head};
+pub use head::{Empty, Head, head};
 pub use inflate::Packing;
 pub use reader::TextReader;
 pub use scan::Piece;
@@ -107,7 +107,7 @@ impl Fields {
         csv::record::<true>(self.dialect, record, 0, true, &mut fields);
         let text = |field: &csv::Field| {
             let text = record.get(field.start..field.end).unwrap_or_default();
-            if self.nulls.is_null(text, field.quoted) {
+            if self.nulls.is_null(self.nulls.value(text), field.quoted) {
                 return None;
             }
             let mut plain = Vec::new();

@@ -51,8 +51,7 @@ pub(super) fn float64(text: &[u8]) -> Option<f64> {
         }
     }
     let behind = seen - point.unwrap_or(seen);
-    // "1." and ".5" are left to those who decide whether they are numbers.
-    if seen == 0 || point == Some(seen) || point == Some(0) {
+    if seen == 0 {
         return None;
     }
     #[allow(clippy::cast_precision_loss, reason = "at most 15 digits are exact")]
@@ -100,15 +99,18 @@ pub(super) fn date(text: &[u8]) -> Option<i32> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
-/// Ticks since 1970-01-01 00:00 UTC of `YYYY-MM-DD HH:MM:SS[.fraction][Z]`, `T` or a space between; `digits` places
+/// Ticks since 1970-01-01 00:00 UTC of `YYYY-MM-DD HH:MM[:SS[.fraction]][Z]`, `T` or a space between; `digits` places
 /// behind the point make a tick.
 pub(super) fn timestamp(text: &[u8], digits: u32) -> Option<i64> {
-    const SECONDS: usize = 19;
     let text = text.strip_suffix(b"Z").unwrap_or(text);
-    let (whole, fraction) = text.split_at_checked(SECONDS)?;
-    let (day, time) = whole.split_at_checked(10)?;
-    let [b' ' | b'T', h0, h1, b':', m0, m1, b':', s0, s1] = time else { return None };
-    let (hour, minute, second) = (two(*h0, *h1)?, two(*m0, *m1)?, two(*s0, *s1)?);
+    let (day, time) = text.split_at_checked(10)?;
+    let [b' ' | b'T', h0, h1, b':', m0, m1, rest @ ..] = time else { return None };
+    let (second, fraction) = match rest {
+        [b':', s0, s1, fraction @ ..] => (two(*s0, *s1)?, fraction),
+        [] => (0, rest),
+        _ => return None,
+    };
+    let (hour, minute) = (two(*h0, *h1)?, two(*m0, *m1)?);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }

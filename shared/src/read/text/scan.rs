@@ -71,8 +71,10 @@ pub(super) fn too_long(uri: &str, line: u64, limit: u64) -> Error {
         what: format!("{uri}: bytes of the record at line {line}"),
         value: limit.saturating_add(1),
         limit,
-        remedy: "look for a quote that is not closed; if the record is what it should be, raise source.record_bytes"
-            .to_owned(),
+        remedy:
+            "look for a quote that is not closed, or lines that end with carriage returns where others end with line \
+                 feeds; if the record is what it should be, raise source.record_bytes"
+                .to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::csv::{Dialect, LINES};
 use crate::dataset::{ColumnSpec, Condition, CsvSpec, Dataset, Format, Keep};
+use crate::plan::LineEnd;
 use crate::{Error, Result};
 
 /// What a reader needs to know besides the bytes.
@@ -15,6 +16,8 @@ pub struct TextShape {
     pub format: Format,
     /// CSV: the dialect.
     pub csv: CsvSpec,
+    /// CSV: what ends a line.
+    pub line_end: LineEnd,
     /// NDJSON: the columns, with their paths.
     pub mapped: Vec<ColumnSpec>,
     /// NDJSON: which records are kept.
@@ -44,6 +47,7 @@ impl TextShape {
         Ok(Self {
             format: source.format,
             csv: dataset.spec.csv.clone().unwrap_or_default(),
+            line_end: LineEnd::default(),
             mapped: if source.format == Format::Ndjson { dataset.spec.schema.columns.clone() } else { Vec::new() },
             keep,
             schema: Arc::new(Schema::new(fields)),
@@ -54,12 +58,19 @@ impl TextShape {
         })
     }
 
+    /// The same for a file whose lines end so.
+    #[must_use]
+    pub fn with_line_end(self, line_end: LineEnd) -> Self {
+        Self { line_end, ..self }
+    }
+
     /// What tells records apart.
     pub(super) fn dialect(&self) -> Dialect {
         match self.format {
             Format::Csv => {
                 let byte = |text: &str| text.bytes().next();
-                Dialect { delimiter: byte(&self.csv.delimiter), quote: byte(&self.csv.quote) }
+                let returns = self.line_end == LineEnd::Return;
+                Dialect { delimiter: byte(&self.csv.delimiter), quote: byte(&self.csv.quote), returns }
             }
             _ => LINES,
         }
@@ -70,7 +81,8 @@ impl TextShape {
         match self.format {
             Format::Csv => {
                 let CsvSpec { delimiter, quote, header, .. } = &self.csv;
-                format!("csv delimiter={delimiter:?} quote={quote:?} header={header}")
+                let line_end = if self.line_end == LineEnd::Return { " line_end=return" } else { "" };
+                format!("csv delimiter={delimiter:?} quote={quote:?} header={header}{line_end}")
             }
             _ => "lines".to_owned(),
         }

@@ -50,7 +50,7 @@ pub async fn read(dataset: &str, key: &str, bytes: &[u8]) -> Result<Read> {
         columns => columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>(),
     };
     let columns = text_columns(&dataset, &names, &head.types, "t")?;
-    let shape = TextShape::new(&dataset, &text_types(&columns)?)?;
+    let shape = TextShape::new(&dataset, &text_types(&columns)?)?.with_line_end(head.line_end);
     let is_split = !key.ends_with(".gz") && !key.ends_with(".zst") && source.size > shape.block_bytes;
     let slice = |bytes: std::ops::Range<u64>, first_record, line| TextSlice {
         at_start: bytes.start == 0,

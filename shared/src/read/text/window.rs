@@ -41,6 +41,11 @@ impl Window {
         }
     }
 
+    /// An [`crate::Error::Source`] of the file that this is of.
+    pub fn error(&self, problem: String) -> crate::Error {
+        crate::Error::source(&self.uri, problem)
+    }
+
     /// Moves on: what is left goes to the front, and more behind it. `line` is where what is left starts.
     ///
     /// # Errors

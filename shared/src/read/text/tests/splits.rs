@@ -18,8 +18,9 @@ fn table() -> impl Strategy<Value = (String, Vec<Vec<Option<String>>>)> {
         "[a-z]{1,2}\"[a-z\"]{0,2}".prop_map(|text| (text.clone(), text)),
     ];
     let rows = proptest::collection::vec(proptest::collection::vec(field, 3), 1..40);
-    (rows, prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n")], any::<bool>()).prop_map(|(rows, line_end, last)| {
-        let mut text = String::from("a,b,c\n");
+    let line_ends = prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n"), Just("\r"), Just("\r\r")];
+    (rows, line_ends, any::<bool>()).prop_map(|(rows, line_end, last)| {
+        let mut text = format!("a,b,c{line_end}");
         let mut values = Vec::new();
         for fields in rows {
             let (written, meant): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
@@ -46,10 +47,11 @@ proptest! {
 
     #[test]
     fn any_bytes_give_the_same_in_blocks(
+        header in prop_oneof![Just("a,b\n"), Just("a,b\r")],
         bytes in proptest::collection::vec(proptest::sample::select(b"ab,,\"\"\n\n\r\xff".to_vec()), 1..200),
         block in 1u64..40,
     ) {
-        let bytes = [b"a,b\n".to_vec(), bytes].concat();
+        let bytes = [header.as_bytes().to_vec(), bytes].concat();
         let whole = read_now(CSV, "t.csv", &bytes);
         let cut = read_now(&with_blocks(block), "t.csv", &bytes);
         match (whole, cut) {
@@ -92,6 +94,43 @@ fn records_that_do_not_fit_the_columns_are_told_with_text_and_line() {
         ]
     );
     assert_eq!(read.records, 7);
+}
+
+#[test]
+fn lines_that_end_with_a_carriage_return_are_read_with_their_numbers() {
+    let text = "id,note\r1,a\r2,\"b\nc\"\r\r3\r4,d";
+    for block in [1, 5, 1 << 20] {
+        let read = read_now(&with_blocks(block), "t.csv", text.as_bytes()).unwrap();
+        assert_eq!(read.rows, [row(&["1", "a"]), row(&["2", "b\nc"]), row(&["4", "d"])]);
+        assert_eq!(read.bad, [(2, 6, "3".to_owned(), "csv: too few fields")]);
+    }
+}
+
+#[test]
+fn lines_that_end_otherwise_than_the_first_are_read_or_refused_in_words() {
+    let mixed = "a,b\r1,2\n3,4\r\n5,6\r";
+    assert_eq!(read_now(CSV, "t.csv", mixed.as_bytes()).unwrap().rows.len(), 3);
+    for text in ["a,b\n1,2\n3,4\r5,6\r7,8", "a,b\r\n1,2\r\n3,4\r5,6\r7,8\r\n", "a\n1\n\"2\"\r3\r"] {
+        let error = read_now(CSV, "t.csv", text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("line 3 and what follows end with a carriage return alone"), "{error}");
+    }
+    // One that ends no line is a character as any other.
+    let text = "a,b\n1,x\ry\n2,\"x\ry\"\n";
+    let read = read_now(CSV, "t.csv", text.as_bytes()).unwrap();
+    assert_eq!(read.rows, [row(&["1", "x\ry"]), row(&["2", "x\ry"])]);
+}
+
+#[test]
+fn white_space_around_numbers_dates_and_times_is_ignored_and_all_of_it_where_the_dataset_says_so() {
+    let text = "n, x ,day,at,word,none\n 1 ,\t.5,2020-01-01 , 2020-01-01T10:00, a ,  \n2,1e3 , 2020-01-02,2020-01-01 10:00:30 ,b,\" NA \"\n";
+    let first = ["1", "0.5", "2020-01-01", "2020-01-01T10:00:00"];
+    let second = ["2", "1000.0", "2020-01-02", "2020-01-01T10:00:30"];
+    let read = read_now(CSV, "t.csv", text.as_bytes()).unwrap();
+    let with = |typed: [&str; 4], words: [&str; 2]| row(&[typed.as_slice(), &words].concat());
+    assert_eq!(read.rows, [with(first, [" a ", "  "]), with(second, ["b", " NA "])]);
+    let trimming = format!("{CSV}[csv]\ntrim = true\nnulls = [\"\", \"NA\"]\n");
+    let read = read_now(&trimming, "t.csv", text.as_bytes()).unwrap();
+    assert_eq!(read.rows, [with(first, ["a", "-"]), with(second, ["b", "-"])]);
 }
 
 #[test]
