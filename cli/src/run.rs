@@ -34,11 +34,11 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
         return prune(&engine, &dataset, &asked, args.json).await;
     }
     let wanted = wanted(&engine.ctx, &dataset, &sink, &asked, &args.sources).await?;
-    if wanted.is_empty() {
-        eprintln!("note: nothing matched: no source to ingest");
-    }
     sink.collect_garbage().await;
     let mut ingest = Ingest::new(&engine.ctx, &dataset, &asked).await?;
+    if wanted.is_empty() {
+        ingest.note("nothing matched: no source to ingest".to_owned());
+    }
     for source in wanted {
         ingest.add(source).await?;
     }

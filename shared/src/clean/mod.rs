@@ -117,6 +117,9 @@ pub struct Cleaned<K = RecordBatch> {
     pub counts: RowCounts,
     /// Rows in quarantine by reason. A row may have several, so the sum may be larger than the rows.
     pub reasons: BTreeMap<String, u64>,
+    /// Rows left out by an expectation whose action is `drop`, by its name. A row that breaks several counts for each; one
+    /// in quarantine for none. Of a text, records of which the expectation left out a row.
+    pub dropped: BTreeMap<String, u64>,
     /// Rows that broke an expectation whose action is `warn` (by its name), or whose value became null for it did not
     /// fit (`cast: COLUMN`, `values: COLUMN`), whatever became of them.
     pub warnings: BTreeMap<String, u64>,
@@ -138,9 +141,9 @@ pub struct CoercedRows {
 impl Cleaned<SelectedRows> {
     /// The same with the kept rows as a batch of their own.
     fn into_batch(self) -> Result<Cleaned> {
-        let Self { kept, quarantined, counts, reasons, warnings, partitions, coerced } = self;
+        let Self { kept, quarantined, counts, reasons, dropped, warnings, partitions, coerced } = self;
         let kept = kept.into_batch().map_err(internal)?;
-        Ok(Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced })
+        Ok(Cleaned { kept, quarantined, counts, reasons, dropped, warnings, partitions, coerced })
     }
 }
 
@@ -274,8 +277,8 @@ impl Cleaner {
         if !counts.conserved() {
             return Err(Error::Internal(format!("{}: rows were lost at row {first_row}: {counts:?}", self.source_uri)));
         }
-        let reasons = verdict.reason_counts();
-        Ok(Cleaned { kept, quarantined, counts, reasons, warnings: verdict.warnings, partitions, coerced })
+        let (reasons, dropped) = (verdict.reason_counts(), verdict.dropped_counts());
+        Ok(Cleaned { kept, quarantined, counts, reasons, dropped, warnings: verdict.warnings, partitions, coerced })
     }
 
     fn expect_schema(&self, batch: &RecordBatch) -> Result<()> {
