@@ -74,6 +74,9 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
     let stores = Arc::new(AnyStores::default());
     let sink = Sink::existing(args.place.sink.as_deref().unwrap_or(sink::DEFAULT), &stores).await?;
     let engine = Engine::new(&sink, stores, None).telling()?;
+    if let Some(given) = &given {
+        engine.ctx.know(given);
+    }
     let ctx = &engine.ctx;
     let failed = failed_runs(&ctx.ledger, &args.runs).await?;
     if failed.is_empty() {

@@ -27,6 +27,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     let stores = Arc::new(AnyStores::default());
     let sink = Sink::open(&args.sink, &stores).await?;
     let engine = Engine::new(&sink, stores.clone(), args.workers).telling()?;
+    engine.ctx.know(&dataset);
     if asked.intent == Intent::Prune {
         if !args.sources.is_empty() {
             return Err(Fault::usage("prune looks at every output: narrow it with --pattern, not with sources"));

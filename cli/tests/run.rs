@@ -145,6 +145,24 @@ fn dropped_rows_and_warnings_are_told_by_expectation_in_text_and_json() {
 }
 
 #[test]
+fn an_error_cites_the_users_dataset_file_and_the_ledgers_copy_only_where_it_differs() {
+    let folder = trips(400);
+    let wrong = std::fs::read_to_string(plain_dataset(folder.path())).unwrap()
+        + "[[expectations]]\nname = \"miles\"\nexpr = \"trip_mile >= 0\"\n";
+    std::fs::write(folder.path().join("my trips.toml"), &wrong).unwrap();
+    let source = "trips/fhvhv_tripdata_2019-06.parquet";
+    let command = ["run", "--dataset", "my trips.toml", "--sink", "out", source];
+    let ran = run(folder.path(), &command);
+    assert!(ran.code == 1 && ran.stderr.contains("my trips.toml:9:9: unknown column `trip_mile`"), "{ran:#?}");
+    assert!(!ran.stderr.contains("configs/"), "{ran:#?}");
+
+    // Without the file at hand.
+    let ran = run(folder.path(), &["redrive", "--sink", "out"]);
+    assert!(ran.stderr.contains("the dataset file as it was applied (configs/"), "{ran:#?}");
+    assert!(ran.stderr.contains(".toml):9:9: unknown column `trip_mile`"), "{ran:#?}");
+}
+
+#[test]
 fn a_dry_run_tells_and_does_nothing() {
     let folder = trips(5_000);
     let ran = run_trips(folder.path(), &["--dry-run", "trips"]);
