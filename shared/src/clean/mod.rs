@@ -34,6 +34,7 @@ mod distinct;
 mod drift;
 pub(crate) mod evaluate;
 pub(crate) mod functions;
+mod idle_casts;
 mod layout;
 mod numeric;
 pub(crate) mod program;
@@ -42,6 +43,7 @@ mod resolve;
 pub(crate) mod sql;
 mod text;
 pub(crate) mod types;
+mod unknown;
 mod untouched;
 mod validate;
 mod values;
@@ -59,11 +61,13 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
+pub use idle_casts::idle_casts;
 pub use layout::{PartitionColumn, RUN};
 pub use quarantine::{REASONS, ROW, SOURCE};
 pub use resolve::Drift;
 pub(crate) use text::TextCast;
 pub use text::{LINE, RAW, text_columns, text_types};
+pub use unknown::unknown_columns;
 pub use untouched::{Inspector, Untouched};
 pub use validate::validate;
 pub use widen::{Widest, declared, is_widening, widest};
@@ -391,11 +395,17 @@ impl<'a> CompiledRules<'a> {
     }
 
     fn first_match(&self, field: &Field) -> Option<&'a CastRule> {
-        let fits = |glob: &Option<globset::GlobMatcher>, rule: &CastRule| {
+        let first = self.fitting(field).next()?;
+        self.0.get(first).map(|(_, rule)| *rule)
+    }
+
+    /// The rules that fit a column, by index. The first of them applies.
+    fn fitting(&self, field: &Field) -> impl Iterator<Item = usize> {
+        let fits = move |(glob, rule): &(Option<globset::GlobMatcher>, &CastRule)| {
             glob.as_ref().is_none_or(|glob| glob.is_match(field.name()))
                 && rule.from.as_ref().is_none_or(|from| types::matches(from, field.data_type()))
         };
-        self.0.iter().find(|(glob, rule)| fits(glob, rule)).map(|(_, rule)| *rule)
+        self.0.iter().enumerate().filter(move |(_, entry)| fits(entry)).map(|(index, _)| index)
     }
 }
 

@@ -33,12 +33,7 @@ pub async fn split_text(
     earlier: Option<&Plan>,
     max_slices: u64,
 ) -> Result<TextSplit> {
-    let shape = TextShape::new(dataset, &[])?;
-    let head = head(file, &shape).await?;
-    let columns = columns(dataset, &head, &file.uri())?;
-    let shape = TextShape::new(dataset, &text_types(&columns)?)?;
-    // Compiles the contract and the SQL against these columns, so that what can never work fails before any row.
-    Cleaner::for_text(dataset, &shape.schema, &file.uri())?;
+    let Looked { head, columns, shape, .. } = look(dataset, file).await?;
     let layout = shape.layout();
     let same_layout = |plan: &&Plan| plan.text.as_ref().is_some_and(|text| text.layout == layout);
     if let Some(plan) = earlier.filter(same_layout)
@@ -74,6 +69,30 @@ pub async fn split_text(
             counted,
         },
     })
+}
+
+/// What a text source's beginning tells.
+#[derive(Debug)]
+pub struct Looked {
+    /// The beginning itself.
+    pub head: Head,
+    /// The columns, with the types that they are read as.
+    pub columns: Vec<TextColumn>,
+    /// How its records are read.
+    pub shape: TextShape,
+    /// The dataset, compiled for these columns.
+    pub cleaner: Cleaner,
+}
+
+/// Looks at a text source's beginning, and compiles the contract and the SQL against its columns, so that what can never
+/// work fails before any row.
+pub async fn look(dataset: &Dataset, file: &SourceFile) -> Result<Looked> {
+    let shape = TextShape::new(dataset, &[])?;
+    let head = head(file, &shape).await?;
+    let columns = columns(dataset, &head, &file.uri())?;
+    let shape = TextShape::new(dataset, &text_types(&columns)?)?;
+    let cleaner = Cleaner::for_text(dataset, &shape.schema, &file.uri())?;
+    Ok(Looked { head, columns, shape, cleaner })
 }
 
 /// The source's columns: as the header names them; without one as the contract does, in order; NDJSON's contract.
