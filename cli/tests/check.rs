@@ -113,6 +113,34 @@ fn a_column_that_no_contract_names_is_looked_for_in_the_newest_source_of_the_uri
 }
 
 #[test]
+fn of_several_files_at_the_uri_the_one_modified_last_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = folder.path().join("in");
+    std::fs::create_dir(&uri).unwrap();
+    let text = format!(
+        "name = \"lines\"\n[source]\nuri = \"{}\"\npattern = \"*.csv\"\nformat = \"csv\"\n[[expectations]]\nname = \"kind\"\n\
+         expr = \"kind <> 'x'\"\n[output]\nprefix = \"lines/\"\n",
+        uri.display()
+    );
+    std::fs::write(folder.path().join("lines.toml"), text).unwrap();
+    let write = |name: &str, header: &str, hours_ago: u64| {
+        let path = uri.join(name);
+        std::fs::write(&path, format!("{header}\n1,y\n")).unwrap();
+        let at = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600 * hours_ago);
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+    };
+    write("a.csv", "id,kind", 1);
+    write("b.csv", "id,sort", 2);
+    write("c.txt", "id,other", 0);
+    let ran = run(folder.path(), &["check", "lines.toml"]);
+    assert!(ran.code == 0 && ran.stdout.contains("in/a.csv, the newest source"), "{ran:#?}");
+    write("b.csv", "id,sort", 0);
+    let ran = run(folder.path(), &["check", "lines.toml"]);
+    assert!(ran.code == 1 && ran.stderr.contains("in/b.csv: lines.toml:8:9: unknown column `kind`"), "{ran:#?}");
+    assert!(ran.stdout.contains("is valid by itself, and fails with the newest source"), "{ran:#?}");
+}
+
+#[test]
 fn a_column_that_no_contract_names_is_a_warning_where_there_is_no_source_to_look_at() {
     let folder = trips(100);
     let lines = CONTRACT.replace("EXTRA", "keep")
