@@ -1,9 +1,12 @@
 //! `rowmill check`: is the dataset file right, and what would a run of these sources be?
 
+mod newest;
+mod text;
+
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
-use rowmill::clean::{Cleaner, text_types};
+use arrow::datatypes::{Schema, SchemaRef};
+use rowmill::clean::{Cleaner, Drift, idle_casts, text_types, unknown_columns};
 use rowmill::cost::{Architecture, Prices};
 use rowmill::dataset::{Dataset, Format};
 use rowmill::ledger::Source;
@@ -12,26 +15,30 @@ use rowmill::pipeline::text::split_text;
 use rowmill::plan;
 use rowmill::read::SourceFile;
 use rowmill::read::parquet::Footer;
-use rowmill::read::text::TextShape;
+use rowmill::read::text::{Packing, SAMPLE_BYTES, TextShape};
 use rowmill::reports::validate_for;
 use rowmill::storage::Stores;
 use serde::Serialize;
 
 use crate::args::CheckArgs;
-use crate::estimate::{Estimate, Machine, Packed, Shape, assumptions};
+use crate::estimate::{Estimate, Machine, Packed, Shape};
 use crate::fault::{Exit, Fault};
-use crate::location::shown;
-use crate::render::{self, Align, Table, bytes, count, float, length, plural};
+use crate::render::{self, float};
 use crate::run::read_dataset;
 use crate::sources::{Named, named};
 use crate::stores::AnyStores;
-use crate::types::{Columns, changes, columns};
+use crate::types::{Columns, columns};
+use newest::{Newest, look_at_newest};
 
 /// The document of `check --json`.
 #[derive(Debug, Serialize)]
 struct Checked {
     dataset: String,
     config: String,
+    /// What is no error, and most likely not what was meant.
+    warnings: Vec<String>,
+    /// The source whose columns the SQL was checked against, where none was named and the file alone cannot tell.
+    looked_at: Option<String>,
     sources: Vec<Planned>,
     totals: Estimate,
 }
@@ -43,13 +50,20 @@ struct Planned {
     error: Option<String>,
     size: u64,
     rows: u64,
+    /// Whether `rows`, and all that follows from them, is an estimate from the file's beginning.
+    rows_estimated: bool,
     slices: usize,
     row_groups_before: Vec<u64>,
     row_groups_after: Vec<u64>,
     columns_before: Columns,
     columns_after: Columns,
+    /// Columns whose type no contract tells: a text's beginning suggests it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inferred: Vec<String>,
     drift: Vec<String>,
     estimate: Estimate,
+    #[serde(skip)]
+    schema: Option<SchemaRef>,
 }
 
 /// Runs the command.
@@ -76,21 +90,63 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
             },
         });
     }
-    let totals = sources.iter().fold(Estimate::default(), |sum, planned| sum.plus(planned.estimate));
+    let mut checked = Checked {
+        dataset: dataset.spec.name.clone(),
+        config: dataset.hash.clone(),
+        warnings: Vec::new(),
+        looked_at: None,
+        sources,
+        totals: Estimate::default(),
+    };
+    let mut schemas: Vec<SchemaRef> = checked.sources.iter().filter_map(|planned| planned.schema.clone()).collect();
+    if args.sources.is_empty() {
+        schemas.extend(checked.look(stores.as_ref(), &dataset).await);
+    }
+    checked.warnings.extend(idle_casts(&dataset, &schemas));
+    let sources = &checked.sources;
+    checked.totals = sources.iter().fold(Estimate::default(), |sum, planned| sum.plus(planned.estimate));
     let failed = sources.iter().any(|planned| planned.error.is_some());
-    let checked = Checked { dataset: dataset.spec.name.clone(), config: dataset.hash.clone(), sources, totals };
     if args.json {
         render::print_json(&checked);
     } else {
-        render::print(&text(&dataset, &checked));
+        render::print(&text::text(&dataset, &checked));
     }
     for note in &names.notes {
         eprintln!("note: nothing matched {note}");
     }
-    for error in checked.sources.iter().filter_map(|planned| planned.error.as_ref()) {
+    for warning in &checked.warnings {
+        eprintln!("warning: {warning}");
+    }
+    for error in text::errors(&checked.sources) {
         eprintln!("error: {error}");
     }
     Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+impl Checked {
+    /// Checks the dataset's SQL against the newest source at its `uri`, where its file alone does not tell every column that
+    /// the SQL names; answers that source's columns. Where there is nothing to look at, warns of those names.
+    async fn look(&mut self, stores: &dyn Stores, dataset: &Dataset) -> Option<SchemaRef> {
+        let unknown = unknown_columns(dataset);
+        if unknown.is_empty() {
+            return None;
+        }
+        match look_at_newest(stores, dataset).await {
+            Newest::Fits(source, schema) => {
+                self.looked_at = Some(source.uri());
+                return Some(schema);
+            }
+            Newest::Wrong(source, problem) => {
+                self.looked_at = Some(source.uri());
+                self.sources.push(Planned::failed(source.uri(), source.size, problem));
+            }
+            Newest::Unseen(why) => {
+                self.warnings.extend(unknown.iter().map(|line| format!("{line}: check with a source")));
+                self.warnings.push(format!("{}: no source was looked at: {why}", dataset.origin));
+            }
+        }
+        None
+    }
 }
 
 impl Planned {
@@ -100,13 +156,16 @@ impl Planned {
             error: Some(problem),
             size,
             rows: 0,
+            rows_estimated: false,
             slices: 0,
             row_groups_before: Vec::new(),
             row_groups_after: Vec::new(),
             columns_before: Vec::new(),
             columns_after: Vec::new(),
+            inferred: Vec::new(),
             drift: Vec::new(),
             estimate: Estimate::default(),
+            schema: None,
         }
     }
 }
@@ -131,7 +190,12 @@ async fn plan_source(stores: &dyn Stores, dataset: &Dataset, source: &Source) ->
         let packed = if split.text.counted { Packed::Plain } else { packed(&source.key) };
         let groups =
             Groups { before: Vec::new(), rows: split.about_rows, schema: &schema, text: Some(packed), sets_aside };
-        return Ok(planned(source, output.row_group_rows, &slices, groups, &cleaner));
+        let is_sample = Packing::of(&source.key) != Packing::Plain || source.size > SAMPLE_BYTES;
+        return Ok(Planned {
+            rows_estimated: !split.text.counted && is_sample,
+            inferred: inferred(dataset, &cleaner),
+            ..planned(source, output.row_group_rows, &slices, groups, &cleaner)
+        });
     }
     let footer = Footer::read(&file).await?;
     let cleaner = Cleaner::new(dataset, &footer.schema, &file.uri())?;
@@ -182,130 +246,29 @@ fn planned(
         error: None,
         size: source.size,
         rows: groups.rows,
+        rows_estimated: false,
         slices: slices.len(),
         columns_before: columns(groups.schema),
         columns_after: after,
+        inferred: Vec::new(),
         drift: cleaner.drift().iter().map(ToString::to_string).collect(),
         row_groups_before: groups.before,
         row_groups_after,
         estimate,
+        schema: Some(Arc::new(groups.schema.clone())),
     }
 }
 
-fn text(dataset: &Dataset, checked: &Checked) -> String {
-    let mut text = format!("{}: dataset {} is valid\n", dataset.origin, checked.dataset);
-    text.push_str(&by_date(dataset));
-    if checked.sources.is_empty() {
-        return text;
+/// The columns of a text that no contract names.
+fn inferred(dataset: &Dataset, cleaner: &Cleaner) -> Vec<String> {
+    if dataset.spec.schema.columns.is_empty() {
+        let derived = |name: &String| dataset.spec.transform.columns.iter().any(|derived| derived.name == *name);
+        let names = cleaner.output_schema().fields().iter().map(|field| field.name().clone());
+        return names.filter(|name| !derived(name)).collect();
     }
-    let mut table = Table::new(&[
-        ("source", Align::Left),
-        ("size", Align::Right),
-        ("rows", Align::Right),
-        ("row groups", Align::Right),
-        ("after", Align::Right),
-        ("slices", Align::Right),
-        ("invocations", Align::Right),
-        ("memory", Align::Right),
-        ("GB-s", Align::Right),
-        ("cost", Align::Right),
-    ]);
-    for planned in checked.sources.iter().filter(|planned| planned.error.is_none()) {
-        table.row([
-            shown(&planned.uri).to_owned(),
-            bytes(planned.size),
-            count(planned.rows),
-            groups(&planned.row_groups_before),
-            groups(&planned.row_groups_after),
-            length(planned.slices),
-            count(planned.estimate.invocations),
-            bytes(planned.estimate.memory_bytes),
-            format!("{:.1}", planned.estimate.gb_seconds),
-            dollars(planned.estimate.dollars),
-        ]);
-    }
-    text.push_str(&format!("\n{}", table.text("")));
-    text.push_str(&handling(dataset, &checked.sources));
-    text.push_str(&schemas(&checked.sources));
-    let totals = &checked.totals;
-    text.push_str(&format!(
-        "\nin all {} invocations, {:.1} GB-seconds, {} requests to S3 and {} to SQS, {}; up to {} of memory and {:.1} s a \
-         slice\n{}",
-        count(totals.invocations),
-        totals.gb_seconds,
-        count(totals.requests.put + totals.requests.get),
-        count(totals.requests.queue),
-        dollars(totals.dollars),
-        bytes(totals.memory_bytes),
-        totals.slice_seconds,
-        assumptions(&Prices::US_EAST_1, Architecture::X86_64)
-    ));
-    text
-}
-
-/// How an archive's files are named: a day's worth.
-fn by_date(dataset: &Dataset) -> String {
-    let (Some(archive), Some((bucket, _))) = (dataset.archive(), dataset.source_root()) else { return String::new() };
-    let day = jiff::civil::date(2015, 1, 1);
-    let Ok(keys) = archive.keys(day, day) else { return String::new() };
-    match keys.as_slice() {
-        [only] => format!("--from {day} --to {day} is {bucket}/{only}\n"),
-        [first, .., last] => {
-            format!("--from {day} --to {day} is {} files, {bucket}/{first} to {bucket}/{last}\n", keys.len())
-        }
-        [] => String::new(),
-    }
-}
-
-/// Which sources a stack cleans in the invocation that plans them.
-fn handling(dataset: &Dataset, sources: &[Planned]) -> String {
-    let threshold = dataset.spec.source.small_bytes;
-    let planned = || sources.iter().filter(|planned| planned.error.is_none());
-    let whole = planned().filter(|planned| planned.slices < 2 || planned.size < threshold).count();
-    let fanned: Vec<_> = planned().filter(|planned| planned.slices >= 2 && planned.size >= threshold).collect();
-    let mut text = String::new();
-    if whole > 0 {
-        let what = plural(whole, "source");
-        text.push_str(&format!(
-            "\non a stack, {what} of one slice or below source.small_bytes ({}): one invocation each\n",
-            bytes(threshold)
-        ));
-    }
-    if !fanned.is_empty() {
-        let slices = fanned.iter().map(|planned| planned.slices).sum();
-        let what = plural(fanned.len(), "larger source");
-        text.push_str(&format!("on a stack, {what}: an invocation for each of {}\n", plural(slices, "slice")));
-    }
-    text
-}
-
-/// The columns that change, over all sources that come out alike.
-fn schemas(sources: &[Planned]) -> String {
-    let mut text = String::new();
-    let mut told: Vec<&Columns> = Vec::new();
-    for planned in sources.iter().filter(|planned| planned.error.is_none()) {
-        let after = &planned.columns_after;
-        if told.contains(&after) {
-            continue;
-        }
-        told.push(after);
-        let alike = sources.iter().filter(|other| other.columns_after == *after);
-        let table = changes(alike.clone().map(|other| &other.columns_before), after);
-        let sources = plural(alike.count(), "source");
-        text.push_str(&format!("\n{sources} to {}\n{}", plural(after.len(), "column"), table.text("  ")));
-    }
-    text
-}
-
-/// How many, and their sizes.
-fn groups(rows: &[u64]) -> String {
-    match (rows.iter().min(), rows.iter().max()) {
-        (Some(smallest), Some(largest)) if smallest == largest => format!("{} of {}", rows.len(), count(*largest)),
-        (Some(smallest), Some(largest)) => format!("{} of {} to {}", rows.len(), count(*smallest), count(*largest)),
-        _ => "none".to_owned(),
-    }
-}
-
-fn dollars(amount: f64) -> String {
-    format!("${amount:.5}")
+    let extra = |drift: &Drift| match drift {
+        Drift::Extra { column, kept: true } => Some(column.clone()),
+        _ => None,
+    };
+    cleaner.drift().iter().filter_map(extra).collect()
 }

@@ -86,20 +86,21 @@ impl Engine {
         Ok(Self { ctx: self.ctx.telling(channels), ..self })
     }
 
-    /// Tells what could not be told when runs ended, now or by an earlier command. What stays is left to the next one.
-    pub async fn tell_left(&self, dataset: &str) {
+    /// Tells what could not be told when runs ended, now or by an earlier command. What stays is left to the next one: the
+    /// answer says so.
+    pub async fn tell_left(&self, dataset: &str) -> Option<String> {
         for tells in 1..=TELLS {
             let next_ms = match notices::tell_left(&self.ctx, dataset).await {
-                Ok(None) => return,
+                Ok(None) => return None,
                 Ok(Some(next_ms)) => u64::try_from(next_ms).unwrap_or(0),
-                Err(error) => return eprintln!("note: not told how runs ended: {error}"),
+                Err(error) => return Some(format!("not told how runs ended: {error}")),
             };
             if tells == TELLS || next_ms > LONGEST_PAUSE_MS {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(next_ms)).await;
         }
-        eprintln!("note: the webhook did not take every message: the next command tries again");
+        Some("the webhook did not take every message: the next command tries again".to_owned())
     }
 
     /// Slices in hand at once.

@@ -43,6 +43,8 @@ pub struct Ingest<'a> {
     /// Runs that an earlier process left unfinished.
     left_open: Vec<Run>,
     lines: Vec<Line>,
+    /// What a person should know, as told on standard error.
+    notes: Vec<String>,
 }
 
 impl<'a> Ingest<'a> {
@@ -52,7 +54,23 @@ impl<'a> Ingest<'a> {
         let left_open = open.filter(|run| run.dataset == dataset.spec.name).collect();
         let default_limit = if asked.intent == Intent::TestSubset { 1 } else { u64::MAX };
         let limit = asked.limit.unwrap_or(default_limit);
-        Ok(Self { ctx, dataset, asked, generation: ctx.clock.new_id(), limit, taken: 0, left_open, lines: Vec::new() })
+        Ok(Self {
+            ctx,
+            dataset,
+            asked,
+            generation: ctx.clock.new_id(),
+            limit,
+            taken: 0,
+            left_open,
+            lines: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Tells what a person should know, now and in the report.
+    pub fn note(&mut self, note: String) {
+        eprintln!("note: {note}");
+        self.notes.push(note);
     }
 
     /// Opens the source's run, unless its version is published or the limit is reached.
@@ -106,7 +124,7 @@ impl<'a> Ingest<'a> {
                 continue;
             }
             if run.config != self.dataset.hash {
-                eprintln!("note: run {} goes on with the dataset file that it was opened with", run.run_id);
+                self.note(format!("run {} goes on with the dataset file that it was opened with", run.run_id));
             }
             let message = Message::File { run: Box::new(run.clone()) };
             self.ctx.work.send(&[message.encode()?]).await?;
@@ -204,11 +222,14 @@ impl<'a> Ingest<'a> {
     }
 
     /// Works until every run has ended, and tells how; and whether Ctrl-C came first.
-    pub async fn finish(self, engine: &Engine) -> Result<(Report, bool), Fault> {
+    pub async fn finish(mut self, engine: &Engine) -> Result<(Report, bool), Fault> {
         let running = self.lines.iter().filter(|line| matches!(line, Line::Running(_))).count();
         let mut drained = if running == 0 { Drained::default() } else { engine.drain(running).await? };
-        if !drained.interrupted && !self.asked.dry_run {
-            engine.tell_left(&self.dataset.spec.name).await;
+        if !drained.interrupted
+            && !self.asked.dry_run
+            && let Some(note) = engine.tell_left(&self.dataset.spec.name).await
+        {
+            self.note(note);
         }
         let sink = self.ctx.ledger.sink().as_ref();
         let mut reports = Vec::new();
@@ -231,7 +252,7 @@ impl<'a> Ingest<'a> {
         }
         // Newer versions that took the place of what was asked for.
         reports.extend(drained.ended.values().map(|outcome| RunReport::of(outcome, sink)));
-        let report = Report { dry_run: self.asked.dry_run, ..Report::new(reports) };
+        let report = Report { dry_run: self.asked.dry_run, notes: self.notes, ..Report::new(reports) };
         Ok((report, drained.interrupted))
     }
 }

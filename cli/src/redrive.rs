@@ -74,6 +74,9 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
     let stores = Arc::new(AnyStores::default());
     let sink = Sink::existing(args.place.sink.as_deref().unwrap_or(sink::DEFAULT), &stores).await?;
     let engine = Engine::new(&sink, stores, None).telling()?;
+    if let Some(given) = &given {
+        engine.ctx.know(given);
+    }
     let ctx = &engine.ctx;
     let failed = failed_runs(&ctx.ledger, &args.runs).await?;
     if failed.is_empty() {
@@ -107,7 +110,7 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
             }
         }
     }
-    let mut interrupted = false;
+    let (mut interrupted, mut notes) = (false, Vec::new());
     if let Some((dataset, _)) = opened.first().cloned() {
         let asked = Request::default();
         let mut ingest = Ingest::new(ctx, &dataset, &asked).await?;
@@ -116,9 +119,10 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
         }
         let (done, stopped) = ingest.finish(&engine).await?;
         reports.extend(done.runs);
+        notes = done.notes;
         interrupted = stopped;
     }
-    let report = Report { dry_run: args.dry_run, ..Report::new(reports) };
+    let report = Report { dry_run: args.dry_run, notes, ..Report::new(reports) };
     tell(&report, args.json);
     for problem in &problems {
         eprintln!("error: {problem}");

@@ -80,6 +80,11 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// Whether there is nothing below the headings.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() < 2
+    }
+
     /// The text, each line behind `indent`.
     pub fn text(&self, indent: &str) -> String {
         let widths: Vec<usize> = (0..self.align.len())

@@ -30,6 +30,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     let stores = Arc::new(AnyStores::default());
     let sink = Sink::open(&args.sink, &stores).await?;
     let engine = Engine::new(&sink, stores.clone(), args.workers).telling()?;
+    engine.ctx.know(&dataset);
     if asked.intent == Intent::Prune {
         if !args.sources.is_empty() {
             return Err(Fault::usage("prune looks at every output: narrow it with --pattern, not with sources"));
@@ -41,15 +42,15 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
         engine.ctx.ledger.check_prefix(&dataset).await?;
     }
     let wanted = wanted(&engine.ctx, &dataset, &sink, &asked, &args.sources).await?;
-    for note in &wanted.notes {
-        eprintln!("note: {note}");
-    }
     let is_empty = wanted.sources.is_empty();
     if publishes && !asked.dry_run && !is_empty {
         engine.ctx.ledger.own_prefix(&dataset).await?;
     }
     sink.collect_garbage().await;
     let mut ingest = Ingest::new(&engine.ctx, &dataset, &asked).await?;
+    for note in wanted.notes {
+        ingest.note(note);
+    }
     for source in wanted.sources {
         ingest.add(source).await?;
     }

@@ -140,7 +140,11 @@ pub fn fates(rows: &RowCounts) -> String {
 
 fn details(ledger: &Ledger, outcome: &Outcome) -> String {
     let mut text = String::new();
-    for (title, rows) in [("quarantined, by reason", &outcome.reasons), ("kept with a warning", &outcome.warnings)] {
+    for (title, rows) in [
+        ("quarantined, by reason", &outcome.reasons),
+        ("dropped, by expectation", &outcome.dropped),
+        ("kept with a warning", &outcome.warnings),
+    ] {
         if rows.is_empty() {
             continue;
         }

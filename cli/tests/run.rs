@@ -38,7 +38,8 @@ fn the_json_has_the_shape_that_scripts_depend_on_and_rows_add_up() {
     assert_eq!(number(&report["totals"]["rows"], "read"), 20_000);
     rows_add_up(&report["totals"]["rows"]);
     let fields =
-        "run_id dataset source status error slices duration_ms rows reasons drift coerced parts quarantine took"
+        "run_id dataset source status error slices duration_ms rows reasons dropped warnings drift coerced parts quarantine \
+         took notes"
             .split(' ')
             .collect();
     for run in report["runs"].as_array().unwrap() {
@@ -113,6 +114,52 @@ fn a_test_subset_takes_one_source_to_a_folder_of_its_own() {
     assert_eq!(number(&ran.json()["totals"], "runs"), 1);
     let parts = visible(&folder.path().join("out"));
     assert!(!parts.is_empty() && parts.keys().all(|path| path.starts_with("test_pipeline")), "{:?}", parts.keys());
+}
+
+#[test]
+fn dropped_rows_and_warnings_are_told_by_expectation_in_text_and_json() {
+    let folder = trips(5_000);
+    let text = std::fs::read_to_string(plain_dataset(folder.path())).unwrap()
+        + "[[expectations]]\nname = \"long\"\nexpr = \"trip_miles < 5\"\naction = \"drop\"\n\
+           [[expectations]]\nname = \"longer\"\nexpr = \"trip_miles < 10\"\naction = \"drop\"\n\
+           [[expectations]]\nname = \"near\"\nexpr = \"trip_miles > 1\"\naction = \"warn\"\n";
+    std::fs::write(folder.path().join("drop.toml"), text).unwrap();
+    let ran = run(folder.path(), &["run", "--json", "--dataset", "drop.toml", "--sink", "out", "trips"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let report = ran.json();
+    for run in report["runs"].as_array().unwrap() {
+        let (long, longer) = (number(&run["dropped"], "long"), number(&run["dropped"], "longer"));
+        // A row that breaks both counts for both.
+        assert!(longer > 0 && long > longer, "{run}");
+        assert_eq!(number(&run["rows"], "filtered"), long);
+        assert!(number(&run["warnings"], "near") > 0, "{run}");
+        assert!(run["notes"].is_array(), "{run}");
+    }
+    let again = run(folder.path(), &["run", "--dataset", "drop.toml", "--sink", "new", "trips"]);
+    assert!(again.stdout.contains("dropped, by expectation") && again.stdout.contains("  long\n"), "{}", again.stdout);
+    let id = report["runs"][0]["run_id"].as_str().unwrap();
+    let shown = run(folder.path(), &["show", id, "--sink", "out"]);
+    assert!(shown.stdout.contains("dropped, by expectation"), "{}", shown.stdout);
+    let shown = run(folder.path(), &["show", id, "--sink", "out", "--json"]).json();
+    assert_eq!(shown["outcome"]["dropped"], report["runs"][0]["dropped"]);
+}
+
+#[test]
+fn an_error_cites_the_users_dataset_file_and_the_ledgers_copy_only_where_it_differs() {
+    let folder = trips(400);
+    let wrong = std::fs::read_to_string(plain_dataset(folder.path())).unwrap()
+        + "[[expectations]]\nname = \"miles\"\nexpr = \"trip_mile >= 0\"\n";
+    std::fs::write(folder.path().join("my trips.toml"), &wrong).unwrap();
+    let source = "trips/fhvhv_tripdata_2019-06.parquet";
+    let command = ["run", "--dataset", "my trips.toml", "--sink", "out", source];
+    let ran = run(folder.path(), &command);
+    assert!(ran.code == 1 && ran.stderr.contains("my trips.toml:9:9: unknown column `trip_mile`"), "{ran:#?}");
+    assert!(!ran.stderr.contains("configs/"), "{ran:#?}");
+
+    // Without the file at hand.
+    let ran = run(folder.path(), &["redrive", "--sink", "out"]);
+    assert!(ran.stderr.contains("the dataset file as it was applied (configs/"), "{ran:#?}");
+    assert!(ran.stderr.contains(".toml):9:9: unknown column `trip_mile`"), "{ran:#?}");
 }
 
 #[test]
@@ -221,6 +268,7 @@ fn nothing_matched_is_no_failure() {
     let ran = run_trips(folder.path(), &["trips/*.csv"]);
     assert_eq!((ran.code, number(&ran.json()["totals"], "runs")), (0, 0));
     assert!(ran.stderr.contains("nothing matched"), "{ran:#?}");
+    assert!(ran.json()["notes"][0].as_str().unwrap().contains("nothing matched"), "{ran:#?}");
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub struct Report {
     pub runs: Vec<RunReport>,
     /// Their sums.
     pub totals: Totals,
+    /// What a person should know of all of them; absent where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Outputs removed because their source is gone; absent unless asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Vec<String>>,
@@ -70,6 +73,10 @@ pub struct RunReport {
     pub rows: RowCounts,
     /// Quarantined rows by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// Filtered rows that an expectation with the action `drop` left out, by its name; a row may break several.
+    pub dropped: BTreeMap<String, u64>,
+    /// Rows kept all the same, by what is wrong with them.
+    pub warnings: BTreeMap<String, u64>,
     /// How the source differs from what the dataset's file declares.
     pub drift: Vec<String>,
     /// Columns that were cast, and how many rows.
@@ -80,12 +87,8 @@ pub struct RunReport {
     pub quarantine: Vec<QuarantineReport>,
     /// What it took; null where it has not ended.
     pub took: Option<Took>,
-    /// For people only.
-    #[serde(skip)]
-    pub warnings: BTreeMap<String, u64>,
-    /// For people only.
-    #[serde(skip)]
-    pub remarks: Vec<String>,
+    /// What a person should know of the run.
+    pub notes: Vec<String>,
 }
 
 /// What was ingested.
@@ -206,13 +209,14 @@ impl RunReport {
             duration_ms: 0,
             rows: RowCounts::default(),
             reasons: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            warnings: BTreeMap::new(),
             drift: Vec::new(),
             coerced: Vec::new(),
             parts: Vec::new(),
             quarantine: Vec::new(),
             took: None,
-            warnings: BTreeMap::new(),
-            remarks: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -228,13 +232,14 @@ impl RunReport {
             duration_ms: 0,
             rows: RowCounts::default(),
             reasons: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            warnings: BTreeMap::new(),
             drift: Vec::new(),
             coerced: Vec::new(),
             parts: Vec::new(),
             quarantine: Vec::new(),
             took: None,
-            warnings: BTreeMap::new(),
-            remarks: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -254,13 +259,14 @@ impl RunReport {
             duration_ms: u64::try_from(outcome.finished_at_ms - outcome.started_at_ms).unwrap_or(0),
             rows: outcome.rows,
             reasons: outcome.reasons.clone(),
+            dropped: outcome.dropped.clone(),
+            warnings: outcome.warnings.clone(),
             drift: outcome.drift.clone(),
             coerced: outcome.coerced.clone(),
             parts: parts.collect(),
             quarantine: quarantine.collect(),
             took: outcome.took.clone(),
-            warnings: outcome.warnings.clone(),
-            remarks: remarks(outcome),
+            notes: notes(outcome),
             ..Self::bare(&outcome.run, outcome.status.into(), error)
         }
     }
@@ -272,7 +278,7 @@ impl RunReport {
 }
 
 /// What a person should know of a run.
-fn remarks(outcome: &Outcome) -> Vec<String> {
+fn notes(outcome: &Outcome) -> Vec<String> {
     let of_report = |error: &rowmill::ledger::ReportError| format!("report {}: {}", error.report, error.message);
     outcome.notes.iter().cloned().chain(outcome.report_errors.iter().map(of_report)).collect()
 }

@@ -27,12 +27,13 @@ impl Report {
             sums
         };
         text.push_str(&reasons_table("quarantined, by reason", &sum(|run| &run.reasons)));
+        text.push_str(&reasons_table("dropped, by expectation", &sum(|run| &run.dropped)));
         text.push_str(&reasons_table("kept with a warning", &sum(|run| &run.warnings)));
         text.push_str(&self.drift());
         text.push_str(&self.places());
         for run in self.runs.iter().filter(|run| run.done_now()) {
-            for remark in &run.remarks {
-                text.push_str(&format!("note: {}: {remark}\n", shown(&run.source.uri)));
+            for note in &run.notes {
+                text.push_str(&format!("note: {}: {note}\n", shown(&run.source.uri)));
             }
         }
         text

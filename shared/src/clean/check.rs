@@ -268,7 +268,7 @@ impl Cleaner {
         let Some(first) = rows.set_indices().next() else { return Ok(()) };
         match expectation.action {
             Action::Quarantine => verdict.quarantine(expectation.name.clone(), &rows),
-            Action::Drop => verdict.leave_out(&rows),
+            Action::Drop => verdict.drop(expectation.name.clone(), &rows),
             Action::Warn => verdict.warn(expectation.name.clone(), &rows),
             Action::Fail => {
                 let shown: Vec<_> = names(&self.program.schema, &expectation.condition.columns)

@@ -35,6 +35,7 @@ mod distinct;
 mod drift;
 pub(crate) mod evaluate;
 pub(crate) mod functions;
+mod idle_casts;
 mod layout;
 mod numeric;
 pub(crate) mod program;
@@ -43,6 +44,7 @@ mod resolve;
 pub(crate) mod sql;
 mod text;
 pub(crate) mod types;
+mod unknown;
 mod untouched;
 mod validate;
 mod values;
@@ -60,11 +62,13 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
+pub use idle_casts::idle_casts;
 pub use layout::{PartitionColumn, RUN};
 pub use quarantine::{REASONS, ROW, SOURCE};
 pub use resolve::Drift;
 pub(crate) use text::TextCast;
 pub use text::{LINE, RAW, text_columns, text_types};
+pub use unknown::unknown_columns;
 pub use untouched::{Inspector, Untouched};
 pub use validate::validate;
 pub use widen::{Widest, declared, is_widening, widest};
@@ -118,6 +122,9 @@ pub struct Cleaned<K = RecordBatch> {
     pub counts: RowCounts,
     /// Rows in quarantine by reason. A row may have several, so the sum may be larger than the rows.
     pub reasons: BTreeMap<String, u64>,
+    /// Rows left out by an expectation whose action is `drop`, by its name. A row that breaks several counts for each; one
+    /// in quarantine for none. Of a text, records of which the expectation left out a row.
+    pub dropped: BTreeMap<String, u64>,
     /// Rows that broke an expectation whose action is `warn` (by its name), or whose value became null for it did not
     /// fit (`cast: COLUMN`, `values: COLUMN`), whatever became of them.
     pub warnings: BTreeMap<String, u64>,
@@ -139,9 +146,9 @@ pub struct CoercedRows {
 impl Cleaned<SelectedRows> {
     /// The same with the kept rows as a batch of their own.
     fn into_batch(self) -> Result<Cleaned> {
-        let Self { kept, quarantined, counts, reasons, warnings, partitions, coerced } = self;
+        let Self { kept, quarantined, counts, reasons, dropped, warnings, partitions, coerced } = self;
         let kept = kept.into_batch().map_err(internal)?;
-        Ok(Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced })
+        Ok(Cleaned { kept, quarantined, counts, reasons, dropped, warnings, partitions, coerced })
     }
 }
 
@@ -275,8 +282,8 @@ impl Cleaner {
         if !counts.conserved() {
             return Err(Error::Internal(format!("{}: rows were lost at row {first_row}: {counts:?}", self.source_uri)));
         }
-        let reasons = verdict.reason_counts();
-        Ok(Cleaned { kept, quarantined, counts, reasons, warnings: verdict.warnings, partitions, coerced })
+        let (reasons, dropped) = (verdict.reason_counts(), verdict.dropped_counts());
+        Ok(Cleaned { kept, quarantined, counts, reasons, dropped, warnings: verdict.warnings, partitions, coerced })
     }
 
     fn expect_schema(&self, batch: &RecordBatch) -> Result<()> {
@@ -389,11 +396,17 @@ impl<'a> CompiledRules<'a> {
     }
 
     fn first_match(&self, field: &Field) -> Option<&'a CastRule> {
-        let fits = |glob: &Option<globset::GlobMatcher>, rule: &CastRule| {
+        let first = self.fitting(field).next()?;
+        self.0.get(first).map(|(_, rule)| *rule)
+    }
+
+    /// The rules that fit a column, by index. The first of them applies.
+    fn fitting(&self, field: &Field) -> impl Iterator<Item = usize> {
+        let fits = move |(glob, rule): &(Option<globset::GlobMatcher>, &CastRule)| {
             glob.as_ref().is_none_or(|glob| glob.is_match(field.name()))
                 && rule.from.as_ref().is_none_or(|from| types::matches(from, field.data_type()))
         };
-        self.0.iter().find(|(glob, rule)| fits(glob, rule)).map(|(_, rule)| *rule)
+        self.0.iter().enumerate().filter(move |(_, entry)| fits(entry)).map(|(index, _)| index)
     }
 }
 

@@ -98,6 +98,14 @@ impl Scope {
         }
     }
 
+    /// The columns that an expression names and this scope, which is open, does not know. Empty where it does not parse.
+    pub(crate) fn unknown_names(&self, sql: &str) -> Vec<(String, Option<Position>)> {
+        let Ok(mut ast) = parse(sql) else { return Vec::new() };
+        let mut unknown = Unknown { scope: self, names: Vec::new() };
+        let _: ControlFlow<()> = VisitMut::visit(&mut ast, &mut unknown);
+        unknown.names
+    }
+
     /// The columns.
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
@@ -250,6 +258,30 @@ impl VisitorMut for Resolver<'_> {
             Ok(()) => ControlFlow::Continue(()),
             Err(problem) => ControlFlow::Break(problem),
         }
+    }
+}
+
+/// Gathers the names that an open scope does not know.
+struct Unknown<'a> {
+    scope: &'a Scope,
+    names: Vec<(String, Option<Position>)>,
+}
+
+impl VisitorMut for Unknown<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Ast) -> ControlFlow<()> {
+        let ident = match expr {
+            Ast::Identifier(ident) => Some(&*ident),
+            Ast::CompoundIdentifier(idents) => idents.first(),
+            _ => None,
+        };
+        if let Some(ident) = ident
+            && let Ok(None) = self.scope.resolve(ident)
+        {
+            self.names.push((ident.value.clone(), position(ident.span.start)));
+        }
+        ControlFlow::Continue(())
     }
 }
 

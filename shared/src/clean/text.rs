@@ -154,6 +154,7 @@ impl Cleaner {
         for reason in fates.quarantined.iter().flat_map(|(_, reasons)| reasons) {
             *reasons.entry(reason.clone()).or_default() += 1;
         }
+        let dropped = fates.dropped(batch, &verdict);
         let quarantined = match fates.quarantined.is_empty() {
             true => None,
             false => Some(self.set_aside(batch, &fates).map_err(internal)?),
@@ -162,7 +163,7 @@ impl Cleaner {
         if batch.without_array > 0 {
             warnings.insert("no array of rows".to_owned(), batch.without_array);
         }
-        Ok(Cleaned { kept, quarantined, counts, reasons, warnings, partitions, coerced })
+        Ok(Cleaned { kept, quarantined, counts, reasons, dropped, warnings, partitions, coerced })
     }
 
     /// The error of `on_cast_error = "fail"`, which names the text.
@@ -263,13 +264,28 @@ impl Fates {
         Self { quarantined: why.into_iter().collect(), filtered }
     }
 
+    /// How many records each drop expectation left a row out of. A record that is set aside is not among them; one that
+    /// breaks two expectations counts for both.
+    fn dropped(&self, batch: &TextBatch, verdict: &Verdict) -> BTreeMap<String, u64> {
+        let records = |rows: &BooleanBuffer| {
+            let records: BTreeSet<usize> = rows.set_indices().filter_map(|row| record_of(batch, row)).collect();
+            whole(records.iter().filter(|record| !self.is_quarantined(**record)).count())
+        };
+        let counts = verdict.dropped.iter().map(|(name, rows)| (name.clone(), records(rows)));
+        counts.filter(|(_, records)| *records > 0).collect()
+    }
+
+    fn is_quarantined(&self, record: usize) -> bool {
+        self.quarantined.binary_search_by(|(known, _)| known.cmp(&record)).is_ok()
+    }
+
     /// The rows that reach the output; `None`: all.
     fn kept(&self, batch: &TextBatch, verdict: &Verdict) -> Option<BooleanBuffer> {
         let mut gone = verdict.left_out.clone();
         if !self.quarantined.is_empty() {
             let aside = (0..batch.rows.num_rows()).map(|row| {
                 let record = record_of(batch, row).unwrap_or(usize::MAX);
-                self.quarantined.binary_search_by(|(known, _)| known.cmp(&record)).is_ok()
+                self.is_quarantined(record)
             });
             add(&mut gone, &BooleanBuffer::from_iter(aside));
         }

@@ -2,8 +2,8 @@
 
 use arrow::datatypes::Field;
 
-use super::{column, layout, program, types};
-use crate::dataset::{Dataset, ExtraColumns};
+use super::{column, layout, program, types, unknown};
+use crate::dataset::Dataset;
 use crate::{Error, Result};
 
 /// Checks a dataset's casts, defaults and SQL: syntax and functions always; columns and types where the contract tells
@@ -40,7 +40,7 @@ pub fn validate(dataset: &Dataset) -> Result<()> {
         }
     }
     if problems.is_empty() {
-        let open = spec.columns.is_empty() || spec.extra_columns == ExtraColumns::Keep;
+        let open = unknown::is_open(dataset);
         let program = program::compile(dataset, &fields, open);
         let mut row = fields;
         match program {

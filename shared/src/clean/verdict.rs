@@ -17,13 +17,22 @@ pub(super) struct Verdict {
     pub quarantined: Option<Mask>,
     /// Rows that a drop expectation or the filter leaves out.
     pub left_out: Option<Mask>,
+    /// Rows that break a drop expectation, by its name.
+    pub dropped: Vec<(String, Mask)>,
     /// Broken, and kept all the same: how many rows each.
     pub warnings: BTreeMap<String, u64>,
 }
 
 impl Verdict {
     pub(super) fn new(rows: usize) -> Self {
-        Self { rows, reasons: Vec::new(), quarantined: None, left_out: None, warnings: BTreeMap::new() }
+        Self {
+            rows,
+            reasons: Vec::new(),
+            quarantined: None,
+            left_out: None,
+            dropped: Vec::new(),
+            warnings: BTreeMap::new(),
+        }
     }
 
     /// Sets rows aside for a reason.
@@ -41,6 +50,12 @@ impl Verdict {
     /// Leaves rows out.
     pub(super) fn leave_out(&mut self, rows: &Mask) {
         add(&mut self.left_out, rows);
+    }
+
+    /// Leaves rows out because they break a drop expectation.
+    pub(super) fn drop(&mut self, expectation: String, rows: &Mask) {
+        self.leave_out(rows);
+        self.dropped.push((expectation, rows.clone()));
     }
 
     /// Counts rows that are kept all the same.
@@ -68,6 +83,16 @@ impl Verdict {
             (Some(left_out), None) => count(left_out),
             (Some(left_out), Some(quarantined)) => count(&without(left_out, quarantined)),
         }
+    }
+
+    /// How many rows each drop expectation left out. A row in quarantine is not among them; one that breaks two
+    /// expectations counts for both.
+    pub(super) fn dropped_counts(&self) -> BTreeMap<String, u64> {
+        let counts = self.dropped.iter().map(|(name, rows)| match &self.quarantined {
+            Some(quarantined) => (name.clone(), count(&without(rows, quarantined))),
+            None => (name.clone(), count(rows)),
+        });
+        counts.filter(|(_, rows)| *rows > 0).collect()
     }
 
     /// How many rows each reason has. A row may have several.

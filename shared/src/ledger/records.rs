@@ -105,6 +105,9 @@ pub struct SliceDone {
     /// Quarantined rows by reason; a row may have several.
     #[serde(default)]
     pub reasons: BTreeMap<String, u64>,
+    /// Rows left out by expectations whose action is `drop`, by name; a row may break several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, u64>,
     /// Breaks of expectations whose action is `warn`, and casts that became null.
     #[serde(default)]
     pub warnings: BTreeMap<String, u64>,
@@ -241,6 +244,9 @@ pub struct Outcome {
     pub rows: RowCounts,
     /// Quarantined rows by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// Rows left out by expectations whose action is `drop`, by name; a row may break several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, u64>,
     /// Warnings by name.
     pub warnings: BTreeMap<String, u64>,
     /// How the source differs from the contract.

@@ -98,6 +98,9 @@ fn facts(outcome: &Outcome) -> Vec<(&'static str, String)> {
     if !outcome.reasons.is_empty() {
         facts.push(("reasons", reasons(&outcome.reasons)));
     }
+    if !outcome.dropped.is_empty() {
+        facts.push(("dropped", reasons(&outcome.dropped)));
+    }
     if !outcome.parts.is_empty() {
         let parts = u64::try_from(outcome.parts.len()).unwrap_or(u64::MAX);
         let written = outcome.parts.iter().map(|part| part.bytes).sum();
@@ -125,7 +128,7 @@ fn facts(outcome: &Outcome) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// The reasons that set most rows aside.
+/// The reasons that most rows have.
 fn reasons(reasons: &BTreeMap<String, u64>) -> String {
     let mut sorted: Vec<(&String, &u64)> = reasons.iter().collect();
     sorted.sort_by(|one, other| other.1.cmp(one.1).then(one.0.cmp(other.0)));

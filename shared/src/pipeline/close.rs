@@ -31,6 +31,7 @@ pub(crate) async fn at_once<'a, T: Send>(calls: impl Iterator<Item = BoxFuture<'
 pub(crate) struct Sums {
     pub rows: RowCounts,
     pub reasons: BTreeMap<String, u64>,
+    pub dropped: BTreeMap<String, u64>,
     pub warnings: BTreeMap<String, u64>,
     pub drift: Vec<String>,
     pub coerced: Vec<Coerced>,
@@ -44,6 +45,7 @@ impl Sums {
             let SliceResult::Done(done) = &record.value.result else { continue };
             sums.rows += done.rows;
             add(&mut sums.reasons, &done.reasons);
+            add(&mut sums.dropped, &done.dropped);
             add(&mut sums.warnings, &done.warnings);
             Coerced::add(&mut sums.coerced, &done.coerced);
             for error in &done.report_errors {
@@ -102,6 +104,7 @@ pub(crate) fn bare_outcome(
         slices: plan.map_or(0, |plan| u32::try_from(plan.slices.len()).unwrap_or(u32::MAX)),
         rows: RowCounts::default(),
         reasons: BTreeMap::new(),
+        dropped: BTreeMap::new(),
         warnings: BTreeMap::new(),
         drift: Vec::new(),
         coerced: Vec::new(),
@@ -128,6 +131,7 @@ pub async fn fail(ctx: &Context, run: &Run, failure: Failure) -> Result<Outcome>
     let outcome = Outcome {
         rows: sums.rows,
         reasons: sums.reasons,
+        dropped: sums.dropped,
         warnings: sums.warnings,
         drift: sums.drift,
         coerced: sums.coerced,

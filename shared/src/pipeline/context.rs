@@ -156,21 +156,32 @@ impl Context {
         turn.map_err(|error| Error::Internal(format!("waiting for other slices: {error}")))
     }
 
+    /// Takes in a dataset file that somebody has at hand: errors of runs that are pinned to the same text cite this file,
+    /// not the ledger's copy.
+    pub fn know(&self, dataset: &Dataset) {
+        let dataset = Arc::new(dataset.clone());
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.hash.clone(), dataset);
+    }
+
+    fn known(&self, hash: &str) -> Option<Arc<Dataset>> {
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+
     /// The dataset file with this hash, read once per process: it never changes.
     pub async fn config(&self, hash: &str) -> Result<Arc<Dataset>> {
-        let known = self.configs.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();
-        if let Some(dataset) = known {
+        if let Some(dataset) = self.known(hash) {
             return Ok(dataset);
         }
-        let dataset = Arc::new(self.ledger.config(hash).await?);
-        self.configs.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.to_owned(), Arc::clone(&dataset));
-        Ok(dataset)
+        let mut dataset = self.ledger.config(hash).await?;
+        dataset.origin = format!("the dataset file as it was applied (configs/{hash}.toml)");
+        let mut known = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(known.entry(hash.to_owned()).or_insert_with(|| Arc::new(dataset))))
     }
 
     /// The dataset file as applied now; where none is applied (an embedded run), the one with `hash`.
     pub async fn current(&self, name: &str, hash: &str) -> Result<Arc<Dataset>> {
         match self.ledger.dataset(name).await? {
-            Some(dataset) => Ok(Arc::new(dataset)),
+            Some(dataset) => Ok(self.known(&dataset.hash).unwrap_or_else(|| Arc::new(dataset))),
             None => self.config(hash).await,
         }
     }

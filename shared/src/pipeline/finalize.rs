@@ -103,6 +103,7 @@ pub async fn finalize(ctx: &Context, dataset: &str, run_id: &str) -> Result<Fina
             let outcome = Outcome {
                 rows: sums.rows,
                 reasons: sums.reasons,
+                dropped: sums.dropped,
                 warnings: sums.warnings,
                 drift: sums.drift,
                 coerced: sums.coerced,
@@ -223,6 +224,7 @@ async fn fail_showing(
     let outcome = Outcome {
         rows: sums.rows,
         reasons: sums.reasons,
+        dropped: sums.dropped,
         warnings: sums.warnings,
         drift: sums.drift,
         coerced: sums.coerced,

@@ -36,9 +36,7 @@ pub async fn split_text(
     earlier: Option<&Plan>,
     max_slices: u64,
 ) -> Result<TextSplit> {
-    let shape = TextShape::new(dataset, &[])?;
-    let head = head(file, &shape).await?;
-    let (columns, shape) = compiled(dataset, &head, file)?;
+    let Looked { head, columns, shape, .. } = look(dataset, file).await?;
     let notes: Vec<String> = head.empty.iter().map(|empty| format!("{empty}, so no row is published")).collect();
     let layout = shape.layout();
     let same_layout = |plan: &&Plan| plan.text.as_ref().is_some_and(|text| text.layout == layout);
@@ -79,22 +77,39 @@ pub async fn split_text(
     })
 }
 
-/// The columns of a source, and its shape. Compiles the contract and the SQL against them, so that what can never work
-/// fails before any row.
-fn compiled(dataset: &Dataset, head: &Head, file: &SourceFile) -> Result<(Vec<TextColumn>, TextShape)> {
-    if let Some(problem) = csv_faults::delimiter(dataset, head) {
+/// What a text source's beginning tells.
+#[derive(Debug)]
+pub struct Looked {
+    /// The beginning itself.
+    pub head: Head,
+    /// The columns, with the types that they are read as.
+    pub columns: Vec<TextColumn>,
+    /// How its records are read.
+    pub shape: TextShape,
+    /// The dataset, compiled for these columns.
+    pub cleaner: Cleaner,
+}
+
+/// Looks at a text source's beginning, and compiles the contract and the SQL against its columns, so that what can never
+/// work fails before any row.
+pub async fn look(dataset: &Dataset, file: &SourceFile) -> Result<Looked> {
+    let shape = TextShape::new(dataset, &[])?;
+    let head = head(file, &shape).await?;
+    if let Some(problem) = csv_faults::delimiter(dataset, &head) {
         return Err(file.error(problem));
     }
     let compiled = || {
-        let columns = columns(dataset, head, &file.uri())?;
+        let columns = columns(dataset, &head, &file.uri())?;
         let shape = TextShape::new(dataset, &text_types(&columns)?)?.with_line_end(head.line_end);
-        Cleaner::for_text(dataset, &shape.schema, &file.uri())?;
-        Ok((columns, shape))
+        let cleaner = Cleaner::for_text(dataset, &shape.schema, &file.uri())?;
+        Ok((columns, shape, cleaner))
     };
-    compiled().map_err(|error| match (error, csv_faults::emptiness(dataset, head)) {
+    let compiled: Result<_> = compiled();
+    let (columns, shape, cleaner) = compiled.map_err(|error| match (error, csv_faults::emptiness(dataset, &head)) {
         (Error::Contract(_), Some(problem)) => file.error(problem),
         (error, _) => error,
-    })
+    })?;
+    Ok(Looked { head, columns, shape, cleaner })
 }
 
 /// The source's columns: as the header names them; without one as the contract does, in order; NDJSON's contract.

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use bytes::Bytes;
+use rowmill::dataset::Dataset;
 use rowmill::ledger::Status;
 use rowmill_tests::trips::{parquet, trips};
 use serde_json::json;
@@ -37,6 +38,19 @@ async fn a_damaged_page_fails_the_run_and_shows_nothing() -> Result<()> {
     let outcome = bench.ingested("a.parquet").await?;
     assert_eq!(outcome.status, Status::Failed, "{outcome:?}");
     assert!(bench.keys("damaged/").await?.is_empty());
+    bench.quiet().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_on_a_column_that_the_source_lacks_is_told_by_its_place_in_the_file_as_it_was_applied() -> Result<()> {
+    let mut bench = Bench::new("lacking", 1_000).await?;
+    bench.dataset = Dataset::parse(&bench.dataset.text.replace("fare >= 0", "fares >= 0"), "test.toml")?;
+    bench.ledger.apply(&bench.dataset).await?;
+    bench.put("a.parquet", parquet(&trips(0, 500), 500)?).await?;
+    let outcome = bench.ingested("a.parquet").await?;
+    let message = outcome.error.map(|error| error.message).unwrap_or_default();
+    let cited = format!("the dataset file as it was applied (configs/{}.toml):", bench.dataset.hash);
+    assert!(message.contains(&cited) && message.contains("unknown column `fares`"), "{message}");
     bench.quiet().await
 }
 

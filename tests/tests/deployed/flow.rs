@@ -47,6 +47,23 @@ async fn a_file_under_a_key_with_a_space_and_a_plus_comes_out_row_by_row() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_an_expectation_drops_are_counted_by_its_name_over_all_slices() -> Result<()> {
+    let mut bench = Bench::new("dropping", 1_000).await?;
+    let text = bench.dataset.text.replace("expr = \"fare >= 0\"", "expr = \"fare >= 0\"\naction = \"drop\"");
+    bench.dataset = Dataset::parse(&text, "test.toml")?;
+    bench.ledger.apply(&bench.dataset).await?;
+    let trips = trips(0, 4_500);
+    bench.put("a.parquet", parquet(&trips, 700)?).await?;
+    let outcome = bench.ingested("a.parquet").await?;
+    assert_eq!((outcome.status, outcome.slices), (Status::Complete, 5), "{:?}", outcome.error);
+    let fits = |trip: &&Trip| i32::try_from(trip.number).is_ok();
+    let negative = trips.iter().filter(|trip| trip.fare < 0.0).filter(fits).count();
+    let negative = u64::try_from(negative)?;
+    assert_eq!((outcome.rows.filtered, outcome.dropped.get("fare is not negative")), (negative, Some(&negative)));
+    bench.quiet().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_of_any_kind_stay_apart_and_inside_the_datasets_folder() -> Result<()> {
     let mut bench = Bench::new("kinds", 1_000).await?;
     let text = bench.dataset.text.replace("**.parquet", "**");

@@ -70,6 +70,7 @@ fn plain(batch: &RecordBatch, schema: &Schema) -> Vec<ArrayRef> {
 fn same(cleaner: &Cleaner, coded: &Cleaned, wanted: &Cleaned) -> Result<(), TestCaseError> {
     prop_assert_eq!(&coded.counts, &wanted.counts);
     prop_assert_eq!(&coded.reasons, &wanted.reasons);
+    prop_assert_eq!(&coded.dropped, &wanted.dropped);
     prop_assert_eq!(&coded.warnings, &wanted.warnings);
     let schema = cleaner.output_schema();
     prop_assert_eq!(plain(&coded.kept, schema), plain(&wanted.kept, schema));

@@ -46,6 +46,7 @@ fn dropped_and_filtered_rows_count_as_filtered_and_null_does_not_pass_a_filter()
     let rules = expectation("a", "fare <> 0", "drop") + "[transform]\nfilter = \"fare < 100\"";
     let cleaned = clean(&rules, &fares());
     assert_eq!(cleaned.counts, RowCounts { read: 5, kept: 2, quarantined: 0, filtered: 3, written: 2 });
+    assert_eq!(cleaned.dropped, BTreeMap::from([("a".to_owned(), 1)]), "what the filter left out is not among them");
     assert!(cleaned.quarantined.is_none() && cleaned.reasons.is_empty());
 }
 
@@ -57,6 +58,15 @@ fn quarantine_wins_over_drop_and_filter() {
     let cleaned = clean(&rules, &fares());
     assert_eq!(set_aside(&cleaned), [(1, vec!["second".to_owned()])]);
     assert_eq!(cleaned.counts, RowCounts { read: 5, kept: 2, quarantined: 1, filtered: 2, written: 2 });
+    assert_eq!(cleaned.dropped, BTreeMap::from([("first".to_owned(), 1)]), "a row in quarantine is no dropped one");
+}
+
+#[test]
+fn a_row_that_breaks_several_drop_expectations_counts_for_each() {
+    let rules = expectation("a", "fare >= 0", "drop") + &expectation("b", "fare > 0", "drop");
+    let cleaned = clean(&rules, &fares());
+    assert_eq!(cleaned.counts.filtered, 2);
+    assert_eq!(cleaned.dropped, BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
 }
 
 #[test]

@@ -89,6 +89,7 @@ proptest! {
 
         let (mut kept, mut quarantined) = (Vec::new(), Vec::new());
         let (mut counts, mut reasons, mut warnings) = (crate::ledger::RowCounts::default(), Default::default(), Default::default());
+        let mut dropped = Default::default();
         let merge = |into: &mut std::collections::BTreeMap<String, u64>, from| {
             for (name, count) in from {
                 *into.entry(name).or_default() += count;
@@ -104,6 +105,7 @@ proptest! {
             start += length;
             counts += piece.counts;
             merge(&mut reasons, piece.reasons);
+            merge(&mut dropped, piece.dropped);
             merge(&mut warnings, piece.warnings);
             kept.push(piece.kept);
             quarantined.extend(piece.quarantined);
@@ -116,6 +118,7 @@ proptest! {
         prop_assert_eq!(unpacked(&quarantined), unpacked(&whole_quarantined));
         prop_assert_eq!(counts, whole.counts);
         prop_assert_eq!(reasons, whole.reasons);
+        prop_assert_eq!(dropped, whole.dropped);
         prop_assert_eq!(warnings, whole.warnings);
 
         let numbers: &UInt64Array = column(&quarantined, ROW).as_primitive();

@@ -21,6 +21,7 @@ fn outcome(status: Status, key: &str, error: Option<&str>) -> Outcome {
         slices: 18,
         rows: RowCounts::default(),
         reasons: BTreeMap::new(),
+        dropped: BTreeMap::new(),
         warnings: BTreeMap::new(),
         drift: Vec::new(),
         coerced: Vec::new(),
@@ -97,6 +98,13 @@ What was published before stays. Once mended: rowmill redrive 4be14be14be14be14b
 ";
     assert_eq!(message.text, expected);
     assert_eq!(message.slack["blocks"][1]["text"]["text"], "> s3://nyc-tlc/a.parquet: not a Parquet file");
+}
+
+#[test]
+fn dropped_rows_are_told_by_expectation() {
+    let ended = Outcome { dropped: BTreeMap::from([("far".to_owned(), 1_200), ("long".to_owned(), 7)]), ..complete() };
+    let text = composed(&ended).text;
+    assert!(text.contains("\ndropped  1,200 far, 7 long\n"), "{text}");
 }
 
 #[test]

@@ -273,9 +273,10 @@ impl<'a> Work<'a> {
 
     /// Writes cleaned rows, and counts them.
     pub(super) async fn take(&mut self, cleaned: Cleaned<SelectedRows>) -> Result<()> {
-        let Cleaned { mut kept, quarantined, counts, reasons, warnings, partitions, coerced } = cleaned;
+        let Cleaned { mut kept, quarantined, counts, reasons, dropped, warnings, partitions, coerced } = cleaned;
         self.done.rows += counts;
         add(&mut self.done.reasons, reasons);
+        add(&mut self.done.dropped, dropped);
         add(&mut self.done.warnings, warnings);
         for (sum, rows) in self.done.coerced.iter_mut().zip(coerced) {
             sum.rows += rows.rows;

@@ -1,5 +1,6 @@
 //! CSV and NDJSON from source to parts, over memory storage. What real files hold was worked out by DuckDB 1.x.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -270,6 +271,30 @@ async fn a_record_is_set_aside_whole_where_one_of_its_rows_is() {
     let aside = bench.quarantine(&outcome);
     assert_eq!(strings(&aside, REASONS), ["cast: author", "json: not well formed"]);
     assert_eq!(strings(&aside, RAW), [lines[0].clone(), lines[7].clone()]);
+}
+
+#[tokio::test]
+async fn a_record_counts_once_for_each_drop_expectation_that_left_a_row_of_it_out() {
+    let expectations = "[[expectations]]\nname = \"said\"\nexpr = \"message <> 'left out'\"\naction = \"drop\"\n\
+                        [[expectations]]\nname = \"signed\"\nexpr = \"author <> 'x'\"\n[output]\nmax_quarantined = 1.0";
+    let dataset = PUSHES.replace("[output]", expectations);
+    let event = |commits: &str| {
+        format!(
+            r#"{{"type":"PushEvent","actor":{{"login":"u"}},"repo":{{"name":"r"}},"payload":{{"commits":{commits}}}}}"#
+        )
+    };
+    let (left_out, kept) =
+        (r#"{"message":"left out","author":{"name":"a"}}"#, r#"{"message":"m","author":{"name":"a"}}"#);
+    let unsigned = r#"{"message":"m","author":{"name":"x"}}"#;
+    let lines = [
+        event(&format!("[{left_out},{left_out},{kept}]")),
+        event(&format!("[{left_out},{left_out}]")),
+        event(&format!("[{left_out},{unsigned}]")),
+    ];
+    let outcome = Bench::new().put_and_ingest(&dataset, "2015-01-01-0.json", lines.join("\n")).await;
+    assert_eq!(outcome.rows, RowCounts { read: 3, kept: 1, quarantined: 1, filtered: 1, written: 1 });
+    assert_eq!(outcome.dropped, BTreeMap::from([("said".to_owned(), 2)]));
+    assert_eq!(outcome.reasons, BTreeMap::from([("signed".to_owned(), 1)]));
 }
 
 #[tokio::test]

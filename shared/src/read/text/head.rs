@@ -15,7 +15,7 @@ use crate::read::SourceFile;
 use crate::{Error, Result};
 
 /// Bytes of the object that are read.
-const SAMPLE_BYTES: u64 = 1 << 20;
+pub const SAMPLE_BYTES: u64 = 1 << 20;
 /// Plain bytes that are looked at.
 const PLAIN_BYTES: usize = 2 << 20;
 /// The most columns that a header may name.

@@ -34,7 +34,7 @@ use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 
-pub use head::{Empty, Head, head};
+pub use head::{Empty, Head, SAMPLE_BYTES, head};
 pub use inflate::Packing;
 pub use reader::TextReader;
 pub use scan::Piece;

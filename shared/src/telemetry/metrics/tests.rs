@@ -95,6 +95,7 @@ fn outcome(status: Status, took: Option<Took>) -> Outcome {
         slices: 1,
         rows: RowCounts { read: 10, kept: 6, quarantined: 3, filtered: 1, written: 6 },
         reasons: BTreeMap::new(),
+        dropped: BTreeMap::new(),
         warnings: BTreeMap::new(),
         drift: Vec::new(),
         coerced: Vec::new(),

@@ -146,6 +146,7 @@ pub fn outcome(number: usize, status: Status, attempt: usize) -> Outcome {
         slices: 1,
         rows: RowCounts::default(),
         reasons: Default::default(),
+        dropped: Default::default(),
         warnings: Default::default(),
         coerced: Vec::new(),
         drift: Vec::new(),
