@@ -9,8 +9,8 @@ use super::Context;
 use super::check::Answer;
 use super::close::at_once;
 use super::message::Message;
-use super::open::{Eagerness, is_published, source_of};
-use super::request::{glob, open_asked};
+use super::open::{Eagerness, source_of};
+use super::request::{glob, leaves_alone, open_asked};
 use crate::dataset::Dataset;
 use crate::event::{Intent, Request};
 use crate::ledger::identity::{Purpose, Run, Source};
@@ -167,12 +167,9 @@ async fn one(
             return Ok((answer, false));
         }
     };
-    if asked.intent == Intent::Incremental {
-        let pointer = ctx.ledger.pointer(&dataset.spec.name, bucket, key).await?;
-        if is_published(pointer.as_ref().map(|stamped| &stamped.value), &source) {
-            answer.skipped = 1;
-            return Ok((answer, false));
-        }
+    if leaves_alone(ctx, dataset, &source, asked).await? {
+        answer.skipped = 1;
+        return Ok((answer, false));
     }
     open_asked(ctx, dataset, source, asked, eagerness, &mut answer).await?;
     Ok((answer, true))
