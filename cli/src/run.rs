@@ -7,11 +7,13 @@ use rowmill::dataset::{Dataset, overlap};
 use rowmill::event::{Intent, Request};
 use rowmill::pipeline::{Context, archive, request};
 
+use crate::advice;
 use crate::args::{RunArgs, intent};
 use crate::engine::Engine;
 use crate::fault::{Exit, Fault};
 use crate::ingest::{EAGER, Ingest, RESUME};
 use crate::location::Location;
+use crate::paste::Paste;
 use crate::render;
 use crate::report::Report;
 use crate::reports;
@@ -23,7 +25,7 @@ use crate::stores::AnyStores;
 pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     let asked = args.ask.request(intent(&args.intent)?, None);
     let dataset = read_dataset(&args.dataset)?;
-    refuse_intent(asked.intent)?;
+    refuse_intent(&asked, &args)?;
     let stores = Arc::new(AnyStores::default());
     let sink = Sink::open(&args.sink, &stores).await?;
     let engine = Engine::new(&sink, stores.clone(), args.workers).telling()?;
@@ -32,6 +34,9 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
             return Err(Fault::usage("prune looks at every output: narrow it with --pattern, not with sources"));
         }
         return prune(&engine, &dataset, &asked, args.json).await;
+    }
+    if args.sources.is_empty() && dataset.archive().is_some() {
+        return archived(&engine, &dataset, &sink, &asked, &args).await;
     }
     let wanted = wanted(&engine.ctx, &dataset, &sink, &asked, &args.sources).await?;
     if wanted.is_empty() {
@@ -42,15 +47,62 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     for source in wanted {
         ingest.add(source).await?;
     }
-    let (mut report, interrupted) = ingest.finish(&engine).await?;
+    finish(ingest, &engine, &dataset, &sink, &asked, &args).await
+}
+
+/// Ingests the files that a request's days name. They are looked up as the request's limit asks for them.
+async fn archived(
+    engine: &Engine,
+    dataset: &Dataset,
+    sink: &Sink,
+    asked: &Request,
+    args: &RunArgs,
+) -> Result<Exit, Fault> {
+    overlap(&[dataset], &sink.uri())?;
+    let (bucket, keys) = archive::keys(dataset, asked)?;
+    if keys.is_empty() {
+        eprintln!("note: nothing matched: no source to ingest");
+    }
+    sink.collect_garbage().await;
+    let mut ingest = Ingest::new(&engine.ctx, dataset, asked).await?;
+    let mut rest = keys.as_slice();
+    while ingest.left() > 0 && !rest.is_empty() {
+        let looked = archive::look_first_up(&engine.ctx, dataset, bucket, rest, ingest.left()).await?;
+        rest = rest.get(looked.len()..).unwrap_or_default();
+        for source in looked {
+            ingest.add(source.into()).await?;
+        }
+    }
+    finish(ingest, engine, dataset, sink, asked, args).await
+}
+
+/// Works until every run has ended, and tells how.
+async fn finish(
+    ingest: Ingest<'_>,
+    engine: &Engine,
+    dataset: &Dataset,
+    sink: &Sink,
+    asked: &Request,
+    args: &RunArgs,
+) -> Result<Exit, Fault> {
+    let unpublished = ingest.unpublished();
+    let (mut report, interrupted) = ingest.finish(engine).await?;
     let has_reports = !dataset.spec.reports.is_empty() && !report.dry_run && asked.intent != Intent::TestSubset;
     let shown = if has_reports { reports::all(&engine.ctx.ledger, &dataset.spec.name).await? } else { Vec::new() };
     report.reports = shown.iter().map(|shown| reports::place(shown, sink.storage.as_ref())).collect();
+    if has_reports {
+        report.reports_to_come = advice::to_come(dataset, &shown);
+    }
+    let notes = advice::advise(&mut report, args, unpublished);
     tell(&report, args.json);
     if !args.json {
+        let more = Paste::new("report").arg(&dataset.spec.name).sink(&args.sink);
         for shown in &shown {
-            render::print(&format!("\n{}", reports::text(shown, sink.storage.as_ref(), reports::FEW)));
+            render::print(&format!("\n{}", reports::text(shown, sink.storage.as_ref(), Some((reports::FEW, &more)))));
         }
+    }
+    for note in notes {
+        eprintln!("note: {note}");
     }
     if interrupted {
         eprintln!("interrupted: {RESUME}");
@@ -79,11 +131,17 @@ pub fn read_dataset(path: &Path) -> Result<Dataset, Fault> {
     Ok(dataset)
 }
 
-fn refuse_intent(intent: Intent) -> Result<(), Fault> {
-    match intent {
+fn refuse_intent(asked: &Request, args: &RunArgs) -> Result<(), Fault> {
+    match asked.intent {
+        Intent::TestSubset | Intent::Prune if asked.stale => {
+            Err(Fault::usage("--stale is for what is to be reprocessed: leave --intent out"))
+        }
         Intent::Incremental | Intent::Reprocess | Intent::TestSubset | Intent::Prune => Ok(()),
         Intent::Heal => Err(Fault::usage("heal is for a deployed stack: here, run the same command again")),
-        Intent::Redrive => Err(Fault::usage("to retry failed runs, use `rowmill redrive`")),
+        Intent::Redrive => Err(Fault::usage(format!(
+            "to retry failed runs: `{}`",
+            Paste::new("redrive").option("--dataset", args.dataset.display()).sink(&args.sink)
+        ))),
     }
 }
 
@@ -103,10 +161,6 @@ async fn wanted(
             )));
         }
         overlap(&[dataset], &sink.uri())?;
-        if dataset.archive().is_some() {
-            let looked = archive::look_all_up(ctx, dataset, asked).await?;
-            return Ok(looked.into_iter().map(Named::from).collect());
-        }
         let listed = request::listed(ctx, dataset, asked).await?;
         return Ok(listed.into_iter().map(Named::Found).collect());
     }
