@@ -8,6 +8,7 @@ use rowmill::ledger::Ledger;
 
 use crate::args::ApplyArgs;
 use crate::fault::{Exit, Fault};
+use crate::paste::Paste;
 use crate::render;
 use crate::run::read_dataset;
 use crate::sink::Sink;
@@ -20,19 +21,19 @@ pub async fn apply(args: ApplyArgs) -> Result<Exit, Fault> {
     let dataset = read_dataset(&args.dataset)?;
     if let Some(name) = &args.place.stack {
         let stack = Stack::describe(name).await?;
-        upload(&stack.ledger().await?, &stack.sink()?, &dataset).await?;
+        upload(&stack.ledger().await?, &stack.sink()?, &dataset, &args).await?;
         return backfill(&stack, name, &dataset, args.backfill).await;
     }
     let Some(sink) = &args.place.sink else {
         return Err(Fault::usage("where to? name --stack NAME, or --sink for a bucket or a folder"));
     };
     let sink = Sink::open(sink, &AnyStores::default()).await?;
-    upload(&Ledger::new(sink.storage.clone()), &sink.uri(), &dataset).await?;
+    upload(&Ledger::new(sink.storage.clone()), &sink.uri(), &dataset, &args).await?;
     Ok(Exit::Done)
 }
 
 /// Uploads the file, unless it would write over what another dataset writes, or read what it writes.
-async fn upload(ledger: &Ledger, sink: &str, dataset: &Dataset) -> Result<(), Fault> {
+async fn upload(ledger: &Ledger, sink: &str, dataset: &Dataset, args: &ApplyArgs) -> Result<(), Fault> {
     let name = &dataset.spec.name;
     let mut applied = Vec::new();
     let mut before = None;
@@ -50,11 +51,26 @@ async fn upload(ledger: &Ledger, sink: &str, dataset: &Dataset) -> Result<(), Fa
     ledger.apply(dataset).await?;
     let what = match before {
         Some(before) if before == *dataset => "unchanged",
-        Some(_) => "replaced: what is published stays as it is until its source changes, or until `reprocess`",
+        Some(_) => "replaced",
         None => "new",
     };
     render::print(&format!("applied dataset {name} to {sink} ({what})\n"));
+    if what == "replaced" && dataset.source_root().is_some() && dataset.archive().is_none() {
+        let stale = stale(dataset, args);
+        render::print(&format!(
+            "what is published stays as it is until its source changes; to rewrite it:\n  {stale}\n"
+        ));
+    }
     Ok(())
+}
+
+/// The command that rewrites what earlier files of this dataset published.
+fn stale(dataset: &Dataset, args: &ApplyArgs) -> Paste {
+    let command = match &args.place.stack {
+        Some(_) => Paste::new("trigger").arg("reprocess").option("--dataset", &dataset.spec.name),
+        None => Paste::new("run").option("--dataset", args.dataset.display()),
+    };
+    command.at(&args.place).arg("--stale")
 }
 
 /// What lies at the dataset's `uri` already has no event to come: a first relist takes it in.
@@ -62,14 +78,13 @@ async fn backfill(stack: &Stack, name: &str, dataset: &Dataset, told_to: bool) -
     if dataset.source_root().is_none() {
         return Ok(Exit::Done);
     }
+    let command = Paste::new("trigger").arg("").option("--stack", name).option("--dataset", &dataset.spec.name);
     if dataset.archive().is_some() {
-        render::print(&format!(
-            "to ingest some days:\n  rowmill trigger \"\" --stack {name} --dataset {} --from DATE --to DATE\n",
-            dataset.spec.name
-        ));
+        let day = render::day_before(jiff::Timestamp::now());
+        let command = command.option("--from", &day).option("--to", &day);
+        render::print(&format!("to ingest some days, such as yesterday:\n  {command}\n"));
         return Ok(Exit::Done);
     }
-    let command = format!("rowmill trigger \"\" --stack {name} --dataset {}", dataset.spec.name);
     if !told_to && !agreed()? {
         render::print(&format!("to ingest what lies there already:\n  {command}\n"));
         return Ok(Exit::Done);

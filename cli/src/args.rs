@@ -108,6 +108,9 @@ pub struct AskArgs {
     /// At most so many sources
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
+    /// Reprocess only what was published under another dataset file than this one
+    #[arg(long)]
+    pub stale: bool,
     /// Tell what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -129,13 +132,14 @@ impl AskArgs {
     /// The request with this intent.
     pub fn request(&self, intent: Intent, dataset: Option<String>) -> Request {
         Request {
-            intent,
+            intent: intent.of_stale(self.stale),
             dataset,
             pattern: self.pattern.clone(),
             modified_within: self.modified_within,
             from: self.from,
             to: self.to,
             limit: self.limit,
+            stale: self.stale,
             dry_run: self.dry_run,
             confirm: self.yes,
             ..Request::default()

@@ -6,8 +6,9 @@ use rowmill::ledger::records::Open;
 use rowmill::ledger::{Ledger, Outcome, Plan, Run, Status, keys};
 use rowmill::storage::list_all;
 
-use crate::args::StatusArg;
+use crate::args::{StatusArg, WhereArgs};
 use crate::fault::Fault;
+use crate::paste::Paste;
 
 /// A run as one listing of the ledger shows it.
 #[derive(Debug, Clone, Default)]
@@ -115,13 +116,24 @@ pub async fn read(ledger: &Ledger, entry: Entry) -> Result<Known, Fault> {
     Ok(Known { entry, run, plan, outcome })
 }
 
+/// What to do about a run that is open while nobody works on it.
+pub fn to_go_on(place: &WhereArgs) -> String {
+    match &place.stack {
+        Some(_) => format!("`{}` now, or wait for the sweep", Paste::new("trigger").arg("heal").at(place)),
+        None => "run the command that began it again".to_owned(),
+    }
+}
+
 /// The run that an id, or enough of its beginning, names.
-pub async fn find(ledger: &Ledger, id: &str) -> Result<Entry, Fault> {
+pub async fn find(ledger: &Ledger, place: &WhereArgs, id: &str) -> Result<Entry, Fault> {
     let mut fitting: Vec<Entry> = entries(ledger, None).await?;
     fitting.retain(|entry| !id.is_empty() && entry.run_id.starts_with(id));
     match (fitting.pop(), fitting.len()) {
         (Some(entry), 0) => Ok(entry),
-        (None, _) => Err(Fault::usage(format!("run {id}: no such run in this ledger: `rowmill runs` lists them"))),
+        (None, _) => {
+            let runs = Paste::new("runs").at(place);
+            Err(Fault::usage(format!("run {id}: no such run in this ledger: `{runs}` lists them")))
+        }
         (Some(_), more) => {
             Err(Fault::usage(format!("run {id}: {} runs begin so: give more of the id", more.saturating_add(1))))
         }

@@ -1,19 +1,19 @@
 //! Sources in, runs out: opens a run of each, works, and tells how they ended.
 
-use std::collections::BTreeMap;
-
 use rowmill::dataset::Dataset;
 use rowmill::event::{Intent, Request};
 use rowmill::ledger::identity::same_version;
-use rowmill::ledger::{Purpose, Run, Source};
+use rowmill::ledger::{Ledger, Outcome, Purpose, Run, Source};
 use rowmill::pipeline::message::Message;
 use rowmill::pipeline::open::{Eagerness, Opened, Skip, is_published, open, open_incremental, source_of};
 use rowmill::pipeline::{Context, archive};
 
+use rowmill::storage::Storage;
 use rowmill::storage::web::is_web;
 
 use crate::engine::{Drained, Engine};
 use crate::fault::Fault;
+use crate::intact::{self, Damaged};
 use crate::location::Location;
 use crate::report::{Report, RunReport, Status};
 use crate::sources::Named;
@@ -28,6 +28,8 @@ pub const EAGER: Eagerness = Eagerness { resend: true, retry: true };
 enum Line {
     /// Told already.
     Told(Box<RunReport>),
+    /// Published before, by a run that ended so: whether it still lies there is looked up at the end.
+    Skipped(Box<Outcome>),
     /// A run that this command works on.
     Running(Box<Run>),
 }
@@ -45,6 +47,8 @@ pub struct Ingest<'a> {
     lines: Vec<Line>,
     /// What a person should know, as told on standard error.
     notes: Vec<String>,
+    /// Sources that a request for stale ones leaves alone, because nothing of them is published.
+    unpublished: usize,
 }
 
 impl<'a> Ingest<'a> {
@@ -64,6 +68,7 @@ impl<'a> Ingest<'a> {
             left_open,
             lines: Vec::new(),
             notes: Vec::new(),
+            unpublished: 0,
         })
     }
 
@@ -73,7 +78,17 @@ impl<'a> Ingest<'a> {
         self.notes.push(note);
     }
 
-    /// Opens the source's run, unless its version is published or the limit is reached.
+    /// How many more sources the request's limit allows.
+    pub fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.taken)
+    }
+
+    /// Sources that a request for stale ones left alone, because nothing of them is published.
+    pub fn unpublished(&self) -> usize {
+        self.unpublished
+    }
+
+    /// Opens the source's run, unless it is published as the request wants it, or the limit is reached.
     pub async fn add(&mut self, named: Named) -> Result<(), Fault> {
         let source = match named {
             Named::Unfound { uri, problem } => {
@@ -92,7 +107,7 @@ impl<'a> Ingest<'a> {
             self.taken += 1;
             return Ok(());
         }
-        if self.asked.intent == Intent::Incremental && self.skip_published(&source).await? {
+        if (self.asked.intent == Intent::Incremental || self.asked.stale) && self.skip(&source).await? {
             return Ok(());
         }
         self.taken += 1;
@@ -118,7 +133,7 @@ impl<'a> Ingest<'a> {
         self.left_open = elsewhere;
         let mut asked_for = false;
         for run in here {
-            asked_for |= same_version(&run.source.version, &source.version) && self.is_asked_for(run.purpose);
+            asked_for |= same_version(&run.source.version, &source.version) && self.is_asked_for(&run);
             if self.asked.dry_run {
                 self.lines.push(Line::Told(Box::new(RunReport::bare(&run, Status::Planned, None))));
                 continue;
@@ -133,31 +148,39 @@ impl<'a> Ingest<'a> {
         Ok(asked_for)
     }
 
-    fn is_asked_for(&self, purpose: Purpose) -> bool {
+    fn is_asked_for(&self, run: &Run) -> bool {
         match self.asked.intent {
-            Intent::Reprocess => purpose == Purpose::Reprocess,
-            Intent::TestSubset => purpose == Purpose::TestSubset,
-            Intent::Incremental | Intent::Prune | Intent::Heal | Intent::Redrive => purpose.publishes(),
+            // What goes on with an older dataset file would be stale again.
+            Intent::Reprocess if self.asked.stale => {
+                run.purpose == Purpose::Reprocess && run.config == self.dataset.hash
+            }
+            Intent::Reprocess => run.purpose == Purpose::Reprocess,
+            Intent::TestSubset => run.purpose == Purpose::TestSubset,
+            Intent::Incremental | Intent::Prune | Intent::Heal | Intent::Redrive => run.purpose.publishes(),
         }
     }
 
-    /// Tells of a source whose version is published. False where it is not.
-    async fn skip_published(&mut self, source: &Source) -> Result<bool, Fault> {
+    /// Tells of a source that is published as the request wants it. False where it is not.
+    async fn skip(&mut self, source: &Source) -> Result<bool, Fault> {
         let (ledger, name) = (&self.ctx.ledger, &self.dataset.spec.name);
         let pointer = ledger.pointer(name, &source.bucket, &source.key).await?.map(|read| read.value);
-        if !is_published(pointer.as_ref(), source) {
+        if !self.asked.stale && !is_published(pointer.as_ref(), source) {
             return Ok(false);
         }
-        let Some(published) = pointer.and_then(|pointer| pointer.published) else { return Ok(false) };
-        let outcome = ledger.outcome(name, &published.claim.run_id).await?;
-        let report = match outcome {
-            Some(outcome) => RunReport { status: Status::Skipped, ..RunReport::of(&outcome, ledger.sink().as_ref()) },
+        let Some(published) = pointer.and_then(|pointer| pointer.published) else {
+            self.unpublished += usize::from(self.asked.stale);
+            return Ok(self.asked.stale);
+        };
+        match ledger.outcome(name, &published.claim.run_id).await? {
+            Some(outcome) if self.asked.stale && outcome.run.config != self.dataset.hash => return Ok(false),
+            Some(outcome) => self.lines.push(Line::Skipped(Box::new(outcome))),
+            None if self.asked.stale => return Ok(false),
             None => {
                 let run = Run::new(name, &self.dataset.hash, Purpose::Incremental, "", source.clone());
-                RunReport { run_id: published.claim.run_id, ..RunReport::bare(&run, Status::Skipped, None) }
+                let bare = RunReport::bare(&run, Status::Skipped, None);
+                self.lines.push(Line::Told(Box::new(RunReport { run_id: published.claim.run_id, ..bare })));
             }
-        };
-        self.lines.push(Line::Told(Box::new(report)));
+        }
         Ok(true)
     }
 
@@ -231,23 +254,29 @@ impl<'a> Ingest<'a> {
         {
             self.note(note);
         }
-        let sink = self.ctx.ledger.sink().as_ref();
+        let (ledger, sink) = (&self.ctx.ledger, self.ctx.ledger.sink().as_ref());
+        let skipped = self.lines.iter().filter_map(|line| match line {
+            Line::Skipped(outcome) => Some(outcome.as_ref()),
+            Line::Told(_) | Line::Running(_) => None,
+        });
+        let mut damaged = intact::damaged(ledger, skipped).await?;
         let mut reports = Vec::new();
         for line in self.lines {
             let run = match line {
+                Line::Skipped(outcome) => {
+                    let damaged = damaged.remove(&outcome.run.run_id).unwrap_or_default();
+                    reports.push(skipped_report(&outcome, &self.dataset.hash, damaged, sink));
+                    continue;
+                }
                 Line::Told(report) => {
                     reports.push(*report);
                     continue;
                 }
                 Line::Running(run) => run,
             };
-            let outcome = match drained.ended.remove(&run.run_id) {
-                Some(outcome) => Some(outcome),
-                None => self.ctx.ledger.outcome(&run.dataset, &run.run_id).await?,
-            };
-            reports.push(match outcome {
+            reports.push(match drained.ended.remove(&run.run_id) {
                 Some(outcome) => RunReport::of(&outcome, sink),
-                None => unfinished(&run, &drained.gave_up, drained.interrupted),
+                None => not_ended(ledger, &run, drained.gave_up.get(&run.run_id), drained.interrupted).await?,
             });
         }
         // Newer versions that took the place of what was asked for.
@@ -257,10 +286,34 @@ impl<'a> Ingest<'a> {
     }
 }
 
-fn unfinished(run: &Run, gave_up: &BTreeMap<String, String>, interrupted: bool) -> RunReport {
-    match gave_up.get(&run.run_id) {
-        Some(error) => RunReport::bare(run, Status::Failed, Some(format!("{error}: {RESUME}"))),
-        None if interrupted => RunReport::bare(run, Status::Interrupted, Some(format!("interrupted: {RESUME}"))),
-        None => RunReport::bare(run, Status::Failed, Some(format!("the run has not ended: {RESUME}"))),
+fn skipped_report(outcome: &Outcome, config: &str, damaged: Vec<Damaged>, sink: &dyn Storage) -> RunReport {
+    let (parts, quarantine) = (outcome.parts.len(), outcome.quarantine.len());
+    RunReport {
+        status: Status::Skipped,
+        error: (!damaged.is_empty()).then(|| intact::words(&damaged, parts, quarantine)),
+        stale: outcome.run.config != config,
+        damaged,
+        ..RunReport::of(outcome, sink)
     }
+}
+
+/// A run that this command could not end, as the ledger has it: that is what `runs` and `show` tell as well.
+async fn not_ended(
+    ledger: &Ledger,
+    run: &Run,
+    gave_up: Option<&String>,
+    interrupted: bool,
+) -> Result<RunReport, Fault> {
+    if let Some(outcome) = ledger.outcome(&run.dataset, &run.run_id).await? {
+        let ended = RunReport::of(&outcome, ledger.sink().as_ref());
+        let error = gave_up.map(|error| format!("what follows its end is not done: {error}; then {RESUME}"));
+        return Ok(RunReport { error: ended.error.clone().or(error), ..ended });
+    }
+    if interrupted && gave_up.is_none() {
+        return Ok(RunReport::bare(run, Status::Interrupted, Some(format!("interrupted: {RESUME}"))));
+    }
+    let is_open = ledger.open_run(&run.run_id).await?.is_some();
+    let (status, what) = if is_open { (Status::Open, "open: not finished") } else { (Status::Failed, "not finished") };
+    let why = gave_up.map_or_else(|| ": nobody works on it".to_owned(), |error| format!(": {error}"));
+    Ok(RunReport::bare(run, status, Some(format!("{what}{why}; then {RESUME}"))))
 }

@@ -1,7 +1,8 @@
 //! The `rowmill` command: runs datasets on this machine, and looks after a deployed stack.
 //!
-//! Exit codes: 0 every run complete, 1 a run failed, 2 a wrong command line or dataset file, 130 interrupted.
+//! Exit codes: 0 every run complete, 1 a run failed, is open or is damaged, 2 a wrong command line or dataset file, 130 interrupted.
 
+mod advice;
 mod apply;
 mod args;
 mod check;
@@ -13,7 +14,9 @@ mod estimate;
 mod fault;
 mod history;
 mod ingest;
+mod intact;
 mod location;
+mod paste;
 mod processor;
 mod progress;
 mod redrive;

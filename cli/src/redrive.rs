@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use rowmill::dataset::Dataset;
 use rowmill::event::{Intent, MAX_RUNS, Request};
-use rowmill::ledger::{Ledger, Run, Status};
-use rowmill::pipeline::open::Eagerness;
-use rowmill::pipeline::request;
+use rowmill::ledger::{Ledger, Run, Source, Status};
+use rowmill::pipeline::open::{Eagerness, source_of};
+use rowmill::pipeline::{Context, request};
 
 use crate::args::RedriveArgs;
 use crate::engine::Engine;
 use crate::fault::{Exit, Fault};
 use crate::history;
 use crate::ingest::{Ingest, RESUME};
+use crate::location::shown;
+use crate::paste::Paste;
 use crate::render::{self, plural};
 use crate::report::{Report, RunReport, Status as Shown};
 use crate::run::{read_dataset, tell};
@@ -21,6 +23,9 @@ use crate::sink::{self, Sink};
 use crate::stack::Stack;
 use crate::stores::AnyStores;
 use crate::{dlq, trigger};
+
+/// Open runs that are named one by one.
+const SHOWN: usize = 10;
 
 /// Runs the command.
 pub async fn redrive(args: RedriveArgs) -> Result<Exit, Fault> {
@@ -54,7 +59,8 @@ async fn messages(stack: &Stack, of: crate::args::DlqArg, args: &RedriveArgs) ->
 }
 
 async fn on_stack(stack: &Stack, args: &RedriveArgs) -> Result<Exit, Fault> {
-    let failed = failed_runs(&stack.ledger().await?, &args.runs).await?;
+    let Found { failed, open } = failed_runs(&stack.ledger().await?, args).await?;
+    tell_open(&open, args);
     if failed.is_empty() {
         return nothing(args.json);
     }
@@ -78,7 +84,8 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
         engine.ctx.know(given);
     }
     let ctx = &engine.ctx;
-    let failed = failed_runs(&ctx.ledger, &args.runs).await?;
+    let Found { failed, open } = failed_runs(&ctx.ledger, args).await?;
+    tell_open(&open, args);
     if failed.is_empty() {
         return nothing(args.json);
     }
@@ -106,7 +113,10 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
             let retry = Run { run_id, ..run.clone() };
             match ctx.ledger.open_run(&retry.run_id).await? {
                 Some(open) => opened.push((dataset.clone(), open.value.run)),
-                None => reports.push(RunReport::bare(&retry, Shown::Planned, None)),
+                None => {
+                    let source = now(ctx, &dataset, &retry.source).await?;
+                    reports.push(RunReport::bare(&Run { source, ..retry }, Shown::Planned, None));
+                }
             }
         }
     }
@@ -134,6 +144,31 @@ async fn in_folder(args: &RedriveArgs) -> Result<Exit, Fault> {
     Ok(if problems.is_empty() { report.exit() } else { Exit::Failed })
 }
 
+/// The source as it is now: the failed run may be of an older version.
+async fn now(ctx: &Context, dataset: &Dataset, source: &Source) -> Result<Source, Fault> {
+    let found = ctx.open_source(dataset, &source.bucket).await?.head(&source.key).await?;
+    Ok(found.map_or_else(|| source.clone(), |meta| source_of(&source.bucket, meta)))
+}
+
+/// Open runs have not failed, and are not retried.
+fn tell_open(open: &[Run], args: &RedriveArgs) {
+    for run in open.iter().take(SHOWN) {
+        let (id, source) = (&run.run_id, run.source.uri());
+        eprintln!("note: run {id} of {} is open, and has not failed: {}", shown(&source), to_go_on(run, args));
+    }
+    if open.len() > SHOWN {
+        let runs = Paste::new("runs").at(&args.place).option("--status", "open");
+        eprintln!("note: {} more are open: `{runs}`", open.len() - SHOWN);
+    }
+}
+
+/// What to do about an open run: the very command, where its dataset file is given.
+fn to_go_on(run: &Run, args: &RedriveArgs) -> String {
+    let Some(dataset) = &args.dataset else { return history::to_go_on(&args.place) };
+    let command = Paste::new("run").option("--dataset", dataset.display()).at(&args.place);
+    format!("`{}` goes on with it", command.arg(shown(&run.source.uri())))
+}
+
 fn nothing(json: bool) -> Result<Exit, Fault> {
     eprintln!("note: no failed run to retry");
     if json {
@@ -142,28 +177,47 @@ fn nothing(json: bool) -> Result<Exit, Fault> {
     Ok(Exit::Done)
 }
 
-/// The runs named; else each source's newest run, where it failed.
-async fn failed_runs(ledger: &Ledger, named: &[String]) -> Result<Vec<Run>, Fault> {
-    let mut failed = Vec::new();
-    if !named.is_empty() {
-        for id in named {
-            let known = history::read(ledger, history::find(ledger, id).await?).await?;
-            match known.outcome {
-                Some(outcome) if matches!(outcome.status, Status::Failed | Status::Missing) => failed.push(outcome.run),
-                Some(_) => return Err(Fault::usage(format!("run {id}: it has not failed: use `reprocess`"))),
-                None => return Err(Fault::usage(format!("run {id}: it has not ended"))),
+/// What there is to retry, and what is not.
+#[derive(Debug, Default)]
+struct Found {
+    failed: Vec<Run>,
+    /// Runs that have not ended.
+    open: Vec<Run>,
+}
+
+/// The runs named; else each source's newest run, where it failed or is open.
+async fn failed_runs(ledger: &Ledger, args: &RedriveArgs) -> Result<Found, Fault> {
+    let mut found = Found::default();
+    for id in &args.runs {
+        let known = history::read(ledger, history::find(ledger, &args.place, id).await?).await?;
+        match (known.outcome, known.run) {
+            (Some(outcome), _) if matches!(outcome.status, Status::Failed | Status::Missing) => {
+                found.failed.push(outcome.run);
+            }
+            (Some(_), _) => return Err(Fault::usage(format!("run {id}: it has not failed: use `reprocess`"))),
+            (None, run) => {
+                let what = run.map_or_else(|| history::to_go_on(&args.place), |run| to_go_on(&run, args));
+                return Err(Fault::usage(format!("run {id}: it is open, and has not failed: {what}")));
             }
         }
-        return Ok(failed);
+    }
+    if !args.runs.is_empty() {
+        return Ok(found);
     }
     let mut seen = HashSet::new();
     for entry in history::entries(ledger, None).await? {
         let known = history::read(ledger, entry).await?;
         let Some(run) = known.run else { continue };
-        let newest = seen.insert((run.dataset.clone(), run.source.bucket.clone(), run.source.key.clone()));
-        if newest && known.outcome.is_some_and(|outcome| outcome.status == Status::Failed) && failed.len() < MAX_RUNS {
-            failed.push(run);
+        if !seen.insert((run.dataset.clone(), run.source.bucket.clone(), run.source.key.clone())) {
+            continue;
+        }
+        match known.outcome {
+            None => found.open.push(run),
+            Some(outcome) if outcome.status == Status::Failed && found.failed.len() < MAX_RUNS => {
+                found.failed.push(run);
+            }
+            Some(_) => {}
         }
     }
-    Ok(failed)
+    Ok(found)
 }

@@ -47,6 +47,12 @@ pub fn moment(milliseconds: i64) -> String {
     }
 }
 
+/// The day before this moment, in UTC, as `--from` takes it.
+pub fn day_before(moment: jiff::Timestamp) -> String {
+    let day = moment.to_zoned(jiff::tz::TimeZone::UTC).date();
+    day.yesterday().unwrap_or(day).to_string()
+}
+
 /// How a column of a table is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::args::ReportArgs;
 use crate::fault::{Exit, Fault};
 use crate::location::shown;
+use crate::paste::Paste;
 use crate::render::{self, Align, Table, count, length};
 use crate::report::ReportPlace;
 use crate::stack::ledger_at;
@@ -39,7 +40,7 @@ pub async fn report(args: ReportArgs) -> Result<Exit, Fault> {
         render::print_json(&serde_json::json!({ "reports": reports }));
         return Ok(Exit::Done);
     }
-    let texts: Vec<String> = reports.iter().map(|report| text(report, ledger.sink().as_ref(), usize::MAX)).collect();
+    let texts: Vec<String> = reports.iter().map(|report| text(report, ledger.sink().as_ref(), None)).collect();
     render::print(&texts.join("\n"));
     Ok(Exit::Done)
 }
@@ -72,8 +73,9 @@ pub fn place(report: &Shown, sink: &dyn Storage) -> ReportPlace {
     }
 }
 
-/// A report for people, with at most so many groups.
-pub fn text(report: &Shown, sink: &dyn Storage, most: usize) -> String {
+/// A report for people; with at most so many groups, and the command that shows them all.
+pub fn text(report: &Shown, sink: &dyn Storage, few: Option<(usize, &Paste)>) -> String {
+    let most = few.map_or(usize::MAX, |(most, _)| most);
     let uri = sink.uri(&keys::report(&report.dataset, &report.report, "parquet"));
     let rows = count(report.rows);
     let sources = if report.sources == 1 { "source" } else { "sources" };
@@ -100,8 +102,9 @@ pub fn text(report: &Shown, sink: &dyn Storage, most: usize) -> String {
         text.push_str(&table.text("  "));
     }
     let more = report.groups.len().saturating_sub(most);
-    if more > 0 {
-        text.push_str(&format!("  and {} more: rowmill report {}\n", length(more), report.dataset));
+    if let Some((_, all)) = few.filter(|_| more > 0) {
+        let all = all.clone().arg(&report.report);
+        text.push_str(&format!("  and {} more: {all}\n", length(more)));
     }
     for problem in &report.problems {
         text.push_str(&format!("note: {} is not complete: {problem}\n", report.report));

@@ -9,11 +9,13 @@ use rowmill::pipeline::listing::listed;
 use rowmill::pipeline::names::Names as OneName;
 use rowmill::pipeline::{Context, archive, request};
 
+use crate::advice;
 use crate::args::{RunArgs, intent};
 use crate::engine::Engine;
 use crate::fault::{Exit, Fault};
 use crate::ingest::{EAGER, Ingest, RESUME};
 use crate::location::Location;
+use crate::paste::Paste;
 use crate::render::{self, plural};
 use crate::report::Report;
 use crate::reports;
@@ -26,7 +28,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
     let asked = args.ask.request(intent(&args.intent)?, None);
     args.ask.check(asked.intent)?;
     let dataset = read_dataset(&args.dataset)?;
-    refuse_intent(asked.intent)?;
+    refuse_intent(&asked, &args)?;
     let stores = Arc::new(AnyStores::default());
     let sink = Sink::open(&args.sink, &stores).await?;
     let engine = Engine::new(&sink, stores.clone(), args.workers).telling()?;
@@ -37,32 +39,93 @@ pub async fn run(args: RunArgs) -> Result<Exit, Fault> {
         }
         return prune(&engine, &dataset, &asked, args.json).await;
     }
-    let publishes = asked.intent != Intent::TestSubset;
-    if publishes {
+    if asked.intent != Intent::TestSubset {
         engine.ctx.ledger.check_prefix(&dataset).await?;
+    }
+    if args.sources.is_empty() && dataset.archive().is_some() {
+        return archived(&engine, &dataset, &sink, &asked, &args).await;
     }
     let wanted = wanted(&engine.ctx, &dataset, &sink, &asked, &args.sources).await?;
     let is_empty = wanted.sources.is_empty();
-    if publishes && !asked.dry_run && !is_empty {
-        engine.ctx.ledger.own_prefix(&dataset).await?;
-    }
-    sink.collect_garbage().await;
-    let mut ingest = Ingest::new(&engine.ctx, &dataset, &asked).await?;
+    let mut ingest = begin(&engine, &dataset, &sink, &asked, is_empty).await?;
     for note in wanted.notes {
         ingest.note(note);
     }
     for source in wanted.sources {
         ingest.add(source).await?;
     }
-    let (mut report, interrupted) = ingest.finish(&engine).await?;
+    finish(ingest, &engine, &dataset, &sink, &asked, &args, is_empty).await
+}
+
+/// Makes the sink ready for what is about to be ingested, if anything is.
+async fn begin<'a>(
+    engine: &'a Engine,
+    dataset: &'a Dataset,
+    sink: &Sink,
+    asked: &'a Request,
+    is_empty: bool,
+) -> Result<Ingest<'a>, Fault> {
+    if asked.intent != Intent::TestSubset && !asked.dry_run && !is_empty {
+        engine.ctx.ledger.own_prefix(dataset).await?;
+    }
+    sink.collect_garbage().await;
+    Ingest::new(&engine.ctx, dataset, asked).await
+}
+
+/// Ingests the files that a request's days name. They are looked up as the request's limit asks for them.
+async fn archived(
+    engine: &Engine,
+    dataset: &Dataset,
+    sink: &Sink,
+    asked: &Request,
+    args: &RunArgs,
+) -> Result<Exit, Fault> {
+    overlap(&[dataset], &sink.uri())?;
+    let (bucket, keys) = archive::keys(dataset, asked)?;
+    let mut ingest = begin(engine, dataset, sink, asked, keys.is_empty()).await?;
+    if keys.is_empty() {
+        ingest.note("nothing matched: no file of these days fits the pattern".to_owned());
+    }
+    let mut rest = keys.as_slice();
+    while ingest.left() > 0 && !rest.is_empty() {
+        let looked = archive::look_first_up(&engine.ctx, dataset, bucket, rest, ingest.left()).await?;
+        rest = rest.get(looked.len()..).unwrap_or_default();
+        for source in looked {
+            ingest.add(source.into()).await?;
+        }
+    }
+    finish(ingest, engine, dataset, sink, asked, args, keys.is_empty()).await
+}
+
+/// Works until every run has ended, and tells how.
+async fn finish(
+    ingest: Ingest<'_>,
+    engine: &Engine,
+    dataset: &Dataset,
+    sink: &Sink,
+    asked: &Request,
+    args: &RunArgs,
+    is_empty: bool,
+) -> Result<Exit, Fault> {
+    let unpublished = ingest.unpublished();
+    let (mut report, interrupted) = ingest.finish(engine).await?;
     let has_reports = !dataset.spec.reports.is_empty() && !report.dry_run && asked.intent != Intent::TestSubset;
     let shown = if has_reports { reports::all(&engine.ctx.ledger, &dataset.spec.name).await? } else { Vec::new() };
     report.reports = shown.iter().map(|shown| reports::place(shown, sink.storage.as_ref())).collect();
+    if has_reports {
+        report.reports_to_come = advice::to_come(dataset, &shown);
+    }
+    let notes = advice::advise(&mut report, args, unpublished);
+    report.notes.extend(notes.iter().cloned());
     tell(&report, args.json);
     if !args.json {
+        let more = Paste::new("report").arg(&dataset.spec.name).sink(&args.sink);
         for shown in &shown {
-            render::print(&format!("\n{}", reports::text(shown, sink.storage.as_ref(), reports::FEW)));
+            render::print(&format!("\n{}", reports::text(shown, sink.storage.as_ref(), Some((reports::FEW, &more)))));
         }
+    }
+    for note in notes {
+        eprintln!("note: {note}");
     }
     if interrupted {
         eprintln!("interrupted: {RESUME}");
@@ -97,11 +160,17 @@ pub fn read_dataset(path: &Path) -> Result<Dataset, Fault> {
     Ok(dataset)
 }
 
-fn refuse_intent(intent: Intent) -> Result<(), Fault> {
-    match intent {
+fn refuse_intent(asked: &Request, args: &RunArgs) -> Result<(), Fault> {
+    match asked.intent {
+        Intent::TestSubset | Intent::Prune if asked.stale => {
+            Err(Fault::usage("--stale is for what is to be reprocessed: leave --intent out"))
+        }
         Intent::Incremental | Intent::Reprocess | Intent::TestSubset | Intent::Prune => Ok(()),
         Intent::Heal => Err(Fault::usage("heal is for a deployed stack: here, run the same command again")),
-        Intent::Redrive => Err(Fault::usage("to retry failed runs, use `rowmill redrive`")),
+        Intent::Redrive => Err(Fault::usage(format!(
+            "to retry failed runs: `{}`",
+            Paste::new("redrive").option("--dataset", args.dataset.display()).sink(&args.sink)
+        ))),
     }
 }
 
@@ -128,12 +197,6 @@ async fn wanted(
             )));
         }
         overlap(&[dataset], &sink.uri())?;
-        if dataset.archive().is_some() {
-            let looked = archive::look_all_up(ctx, dataset, asked).await?;
-            let none = looked.is_empty().then(|| "nothing matched: no file of these days fits the pattern".to_owned());
-            let sources = looked.into_iter().map(Named::from).collect();
-            return Ok(Wanted { sources, notes: none.into_iter().collect() });
-        }
         let listing = listed(ctx, dataset, asked).await?;
         let why_empty = listing.why_empty("--modified-within", ", or name them");
         let notes = why_empty.map(|why| format!("nothing matched: {why}")).into_iter().collect();

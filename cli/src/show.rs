@@ -1,16 +1,17 @@
 //! `rowmill show`: one run, from its plan to its outcome.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use rowmill::cost::Took;
 use rowmill::ledger::records::{Notified, Open, SliceResult};
 use rowmill::ledger::{Ledger, Outcome, Plan, RowCounts, SliceRecord};
 use serde::Serialize;
 
-use crate::args::ShowArgs;
+use crate::args::{ShowArgs, WhereArgs};
 use crate::drift::{coerced_table, uncounted};
 use crate::fault::{Exit, Fault};
 use crate::history::{self, word};
+use crate::intact::{self, Damaged, Problem};
 use crate::location::shown;
 use crate::render::{self, Align, Table, bytes, count, length, moment, seconds};
 use crate::stack::ledger_at;
@@ -26,18 +27,24 @@ struct Shown {
     plan: Option<Plan>,
     slices: Vec<SliceRecord>,
     outcome: Option<Outcome>,
+    /// Parts and quarantine files that are gone from the sink or have another size.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<Damaged>,
+    /// The run that has taken this one's place, or is about to: what lies at this one's keys is not its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_by: Option<String>,
     notified: Option<Notified>,
 }
 
 /// Runs the command.
 pub async fn show(args: ShowArgs) -> Result<Exit, Fault> {
     let ledger = ledger_at(&args.place).await?;
-    let entry = history::find(&ledger, &args.run).await?;
+    let entry = history::find(&ledger, &args.place, &args.run).await?;
     let shown = gather(&ledger, entry).await?;
     if args.json {
         render::print_json(&shown);
     } else {
-        render::print(&text(&ledger, &shown));
+        render::print(&text(&ledger, &args.place, &shown));
     }
     Ok(Exit::Done)
 }
@@ -47,6 +54,11 @@ async fn gather(ledger: &Ledger, entry: history::Entry) -> Result<Shown, Fault> 
     let records = ledger.slices(&entry.dataset, &entry.run_id).await?;
     let notified = ledger.notified(&entry.dataset, &entry.run_id).await?;
     let known = history::read(ledger, entry).await?;
+    let (mut damaged, mut replaced_by) = (Vec::new(), None);
+    if let Some(outcome) = &known.outcome {
+        replaced_by = intact::replaced_by(ledger, outcome).await?;
+        damaged = intact::damaged(ledger, [outcome]).await?.remove(&outcome.run.run_id).unwrap_or_default();
+    }
     Ok(Shown {
         run_id: known.entry.run_id.clone(),
         dataset: known.entry.dataset.clone(),
@@ -56,11 +68,13 @@ async fn gather(ledger: &Ledger, entry: history::Entry) -> Result<Shown, Fault> 
         plan,
         slices: records.into_iter().map(|record| record.value).collect(),
         outcome: known.outcome,
+        damaged,
+        replaced_by,
         notified,
     })
 }
 
-fn text(ledger: &Ledger, run: &Shown) -> String {
+fn text(ledger: &Ledger, place: &WhereArgs, run: &Shown) -> String {
     let mut facts = Table::bare(&[Align::Left, Align::Left]);
     let mut fact = |name: &str, value: String| facts.row([name.to_owned(), value]);
     fact("run", run.run_id.clone());
@@ -76,6 +90,7 @@ fn text(ledger: &Ledger, run: &Shown) -> String {
     }
     if let Some(open) = &run.open {
         fact("open since", format!("{}, {} restarts", moment(open.opened_at_ms), open.restarts));
+        fact("to go on", history::to_go_on(place));
     }
     if let Some(plan) = &run.plan {
         let slices = format!("{} rows in {} slices", count(plan.rows), length(plan.slices.len()));
@@ -100,12 +115,15 @@ fn text(ledger: &Ledger, run: &Shown) -> String {
             fact("error", error.message.clone());
         }
     }
+    if let Some(by) = &run.replaced_by {
+        fact("replaced by", format!("{by}: what lies at the keys below is that run's, or gone"));
+    }
     if let Some(notified) = &run.notified {
         fact("told", told(notified));
     }
     let mut text = facts.text("");
     if let Some(outcome) = &run.outcome {
-        text.push_str(&details(ledger, outcome));
+        text.push_str(&details(ledger, outcome, &run.damaged));
     } else {
         text.push_str(&slices(&run.slices));
     }
@@ -138,8 +156,10 @@ pub fn fates(rows: &RowCounts) -> String {
     format!("{read} read = {kept} kept + {quarantined} quarantined + {} filtered", count(rows.filtered))
 }
 
-fn details(ledger: &Ledger, outcome: &Outcome) -> String {
+fn details(ledger: &Ledger, outcome: &Outcome, damaged: &[Damaged]) -> String {
     let mut text = String::new();
+    let problems: HashMap<&str, &Problem> =
+        damaged.iter().map(|damaged| (damaged.uri.as_str(), &damaged.problem)).collect();
     for (title, rows) in [
         ("quarantined, by reason", &outcome.reasons),
         ("dropped, by expectation", &outcome.dropped),
@@ -176,10 +196,13 @@ fn details(ledger: &Ledger, outcome: &Outcome) -> String {
             ("row groups", Align::Right),
             ("size", Align::Right),
             (title, Align::Left),
+            (if damaged.is_empty() { "" } else { "in the sink" }, Align::Left),
         ]);
         for part in visible {
             let uri = ledger.sink().uri(&part.key);
-            table.row([count(part.rows), length(part.row_groups.len()), bytes(part.bytes), shown(&uri).to_owned()]);
+            let state = problems.get(uri.as_str()).map(|problem| problem.text()).unwrap_or_default();
+            let groups = length(part.row_groups.len());
+            table.row([count(part.rows), groups, bytes(part.bytes), shown(&uri).to_owned(), state]);
         }
         text.push_str(&format!("\n{}", table.text("")));
     }

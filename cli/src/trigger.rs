@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::args::{TriggerArgs, intent};
 use crate::fault::{Exit, Fault};
+use crate::paste::Paste;
 use crate::render;
 use crate::stack::Stack;
 
@@ -12,7 +13,8 @@ use crate::stack::Stack;
 pub async fn trigger(args: TriggerArgs) -> Result<Exit, Fault> {
     let intent = intent(&args.intent)?;
     if intent == Intent::Redrive {
-        return Err(Fault::usage("to retry failed runs, use `rowmill redrive RUN… --stack NAME`"));
+        let redrive = Paste::new("redrive").option("--stack", &args.stack);
+        return Err(Fault::usage(format!("to retry failed runs: `{redrive}`")));
     }
     args.ask.check(intent)?;
     let request = args.ask.request(intent, args.dataset.clone());

@@ -59,6 +59,26 @@ fn parts(seen: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<Bytes> {
 }
 
 #[test]
+fn a_limit_looks_up_no_more_files_than_it_takes() {
+    let mut files = day(1, 40, None).unwrap();
+    files.retain(|file, _| (0..3).any(|hour| *file == name(hour)));
+    let place = Place::new(files, Faults::none());
+    let uris = |ran: &Ran| -> Vec<String> {
+        let json = ran.json();
+        json["runs"].as_array().unwrap().iter().map(|run| run["source"]["uri"].as_str().unwrap().to_owned()).collect()
+    };
+    let named = |hours: std::ops::Range<u32>| -> Vec<String> {
+        hours.map(|hour| format!("{}/{}", place.server.origin(), name(hour))).collect()
+    };
+    let dry = place.run(&[&DAY as &[&str], &["--limit", "2", "--dry-run"]].concat());
+    assert_eq!((dry.code, uris(&dry)), (0, named(0..2)), "{dry:#?}");
+    let two = place.run(&[&DAY as &[&str], &["--limit", "2"]].concat());
+    assert_eq!((two.code, uris(&two)), (0, named(0..2)), "{two:#?}");
+    let next = place.run(&[&DAY as &[&str], &["--limit", "1"]].concat());
+    assert_eq!((next.code, uris(&next)), (0, named(0..3)), "what is published takes nothing of the limit: {next:#?}");
+}
+
+#[test]
 fn archive_hours_from_a_server_that_fails_20_percent_of_requests_all_complete_none_twice_rows_equal() {
     let corpus = std::env::var_os("ROWMILL_CORPUS").map(PathBuf::from);
     if corpus.is_none() {

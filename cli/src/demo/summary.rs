@@ -10,6 +10,7 @@ use super::Places;
 use super::inspect::{self, Inspected};
 use crate::fault::Fault;
 use crate::location::shown;
+use crate::paste::Paste;
 use crate::render::{Align, Table, bytes, count, length, plural, seconds};
 use crate::report::Report;
 use crate::show::fates;
@@ -128,14 +129,18 @@ fn shape(name: &str, size: u64, files: &[&[u64]]) -> [String; 7] {
 
 /// Where to look and what to try.
 pub fn where_next(places: &Places) -> String {
-    let (trips, dataset, sink) = (places.trips.display(), places.dataset.display(), places.sink.display());
+    let sink = places.sink.display();
+    let run = Paste::new("run").option("--dataset", places.dataset.display()).option("--sink", &sink);
+    let trips = places.trips.display().to_string();
     if !places.kept {
         return "\nthe files are removed now; to look at them\n  rowmill demo --keep rowmill-demo\n".to_owned();
     }
     format!(
         "\nlook at\n  {sink}/fhvhv/              the parts\n  {sink}/_quarantine/fhvhv/  the rows set aside, each with its \
-         reasons\n\ntry next\n  rowmill run --dataset {dataset} --sink {sink} {trips}    # skips what is published\n  \
-         rowmill run --dataset {dataset} --sink {sink} --intent reprocess {trips}\n  rowmill runs --sink {sink}\n  \
-         rowmill check {dataset} {trips}\n"
+         reasons\n\ntry next\n  {}    # skips what is published\n  {}\n  {}\n  {}\n",
+        run.clone().arg(&trips),
+        run.option("--intent", "reprocess").arg(&trips),
+        Paste::new("runs").option("--sink", &sink),
+        Paste::new("check").arg(places.dataset.display().to_string()).arg(&trips),
     )
 }

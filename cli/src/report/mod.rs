@@ -11,6 +11,7 @@ use rowmill::storage::Storage;
 use serde::Serialize;
 
 use crate::fault::Exit;
+use crate::intact::Damaged;
 
 /// The document of `run --json`.
 #[derive(Debug, Default, Serialize)]
@@ -28,6 +29,10 @@ pub struct Report {
     /// The dataset's reports, as they are now; absent where it has none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<ReportPlace>,
+    /// Reports of the dataset file that nobody has written yet: they come with the next source that is ingested or
+    /// reprocessed. Absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports_to_come: Vec<String>,
     /// Nothing was done; absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -89,6 +94,12 @@ pub struct RunReport {
     pub took: Option<Took>,
     /// What a person should know of the run.
     pub notes: Vec<String>,
+    /// It is published under another dataset file than this command's, and skipped all the same; absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+    /// Parts and quarantine files of what is published that are gone or have another size; absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<Damaged>,
 }
 
 /// What was ingested.
@@ -142,6 +153,8 @@ pub enum Status {
     Planned,
     /// Ctrl-C came first: the same command resumes it.
     Interrupted,
+    /// It was given up for now, after an error that may pass: the same command resumes it.
+    Open,
 }
 
 impl Status {
@@ -155,6 +168,7 @@ impl Status {
             Self::Missing => "missing",
             Self::Planned => "planned",
             Self::Interrupted => "interrupted",
+            Self::Open => "open",
         }
     }
 }
@@ -181,6 +195,15 @@ pub struct Totals {
     pub failed: usize,
     /// Of these, published before.
     pub skipped: usize,
+    /// Of these, given up for now, and to be resumed; absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub open: usize,
+    /// Of these, published before under another dataset file; absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stale: usize,
+    /// Of these, published before, and now with parts that are gone or changed; absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub damaged: usize,
     /// Of these, files that a web server has not; absent where there are none.
     #[serde(skip_serializing_if = "is_zero")]
     pub missing: usize,
@@ -217,6 +240,8 @@ impl RunReport {
             quarantine: Vec::new(),
             took: None,
             notes: Vec::new(),
+            stale: false,
+            damaged: Vec::new(),
         }
     }
 
@@ -240,6 +265,8 @@ impl RunReport {
             quarantine: Vec::new(),
             took: None,
             notes: Vec::new(),
+            stale: false,
+            damaged: Vec::new(),
         }
     }
 
@@ -271,6 +298,15 @@ impl RunReport {
         }
     }
 
+    /// Whether somebody has to look after it.
+    fn is_wrong(&self) -> bool {
+        match self.status {
+            Status::Failed | Status::Open => true,
+            Status::Complete | Status::Skipped => self.error.is_some(),
+            Status::Superseded | Status::Missing | Status::Planned | Status::Interrupted => false,
+        }
+    }
+
     /// Whether its figures are of rows read by this command.
     fn done_now(&self) -> bool {
         matches!(self.status, Status::Complete | Status::Failed | Status::Superseded)
@@ -293,8 +329,11 @@ impl Report {
                 Status::Failed => totals.failed += 1,
                 Status::Skipped => totals.skipped += 1,
                 Status::Missing => totals.missing += 1,
+                Status::Open => totals.open += 1,
                 Status::Superseded | Status::Planned | Status::Interrupted => {}
             }
+            totals.stale += usize::from(run.stale);
+            totals.damaged += usize::from(!run.damaged.is_empty());
             if run.done_now() {
                 totals.rows += run.rows;
             }
@@ -304,6 +343,6 @@ impl Report {
 
     /// The exit code that the runs deserve.
     pub fn exit(&self) -> Exit {
-        if self.totals.failed > 0 { Exit::Failed } else { Exit::Done }
+        if self.runs.iter().any(RunReport::is_wrong) { Exit::Failed } else { Exit::Done }
     }
 }

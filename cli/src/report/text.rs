@@ -45,10 +45,12 @@ impl Report {
         for run in &self.runs {
             let Some(error) = &run.error else { continue };
             match run.status {
-                Status::Failed => text.push_str(&format!("error: {}\n", error_of(run, error))),
+                Status::Failed | Status::Open | Status::Complete | Status::Skipped => {
+                    text.push_str(&format!("error: {}\n", error_of(run, error)));
+                }
                 Status::Superseded | Status::Missing => text.push_str(&format!("note: {}\n", error_of(run, error))),
                 // One line tells of all that Ctrl-C stopped.
-                Status::Interrupted | Status::Complete | Status::Skipped | Status::Planned => {}
+                Status::Interrupted | Status::Planned => {}
             }
         }
         text

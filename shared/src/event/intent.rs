@@ -45,13 +45,20 @@ impl Intent {
         Self::ALL.into_iter().find(|intent| intent.as_str() == word)
     }
 
+    /// The intent of a request that may be for stale sources alone: those are published, so to ingest them is to reprocess
+    /// them.
+    pub fn of_stale(self, stale: bool) -> Self {
+        if stale && self == Self::Incremental { Self::Reprocess } else { self }
+    }
+
     /// The keys that mean nothing with this intent. They are refused, lest a request do more than it seems to ask for.
     pub(super) fn refused_keys(self) -> &'static [&'static str] {
         match self {
-            Self::Incremental | Self::Reprocess | Self::TestSubset => &["runs", "confirm"],
-            Self::Prune => &["runs", "modified_within"],
-            Self::Heal => &["runs", "pattern", "modified_within", "from", "to", "confirm"],
-            Self::Redrive => &["pattern", "modified_within", "from", "to", "limit", "confirm"],
+            Self::Incremental | Self::Reprocess => &["runs", "confirm"],
+            Self::TestSubset => &["runs", "stale", "confirm"],
+            Self::Prune => &["runs", "modified_within", "stale"],
+            Self::Heal => &["runs", "pattern", "modified_within", "from", "to", "stale", "confirm"],
+            Self::Redrive => &["pattern", "modified_within", "from", "to", "limit", "stale", "confirm"],
         }
     }
 }

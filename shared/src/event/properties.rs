@@ -95,6 +95,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "from",
         "to",
         "limit",
+        "stale",
         "dry_run",
         "confirm",
         "runs",
@@ -152,12 +153,13 @@ fn any_request() -> impl Strategy<Value = Request> {
     let window = prop::option::of((1..=3_000_000_000_u64).prop_map(Duration::from_secs));
     let days = prop::option::of((0_i32..200_000, 0_i32..200_000));
     let limit = prop::option::of(1..=u64::MAX);
-    (intent, text.clone(), text, window, days, limit, any::<bool>()).prop_map(
-        |(intent, dataset, pattern, modified_within, days, limit, dry_run)| {
+    (intent, text.clone(), text, window, days, limit, any::<bool>(), any::<bool>()).prop_map(
+        |(intent, dataset, pattern, modified_within, days, limit, stale, dry_run)| {
+            let stale = stale && intent == Intent::Reprocess;
             let day = |count: i32| date(1970, 1, 1).checked_add(i64::from(count).days()).unwrap();
             let from = days.map(|(start, _)| day(start));
             let to = days.map(|(start, length)| day(start + length));
-            Request { intent, dataset, pattern, modified_within, from, to, limit, dry_run, ..Request::default() }
+            Request { intent, dataset, pattern, modified_within, from, to, limit, stale, dry_run, ..Request::default() }
         },
     )
 }

@@ -18,8 +18,8 @@ pub const MAX_RUNS: usize = 1_000;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 /// The keys of a manual event.
-pub(super) const KEYS: [&str; 10] =
-    ["intent", "dataset", "pattern", "modified_within", "from", "to", "limit", "dry_run", "confirm", "runs"];
+pub(super) const KEYS: [&str; 11] =
+    ["intent", "dataset", "pattern", "modified_within", "from", "to", "limit", "stale", "dry_run", "confirm", "runs"];
 
 /// A request. Each field narrows what it is about; absent ones do not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,6 +38,9 @@ pub struct Request {
     pub to: Option<Date>,
     /// At most so many sources; at least 1.
     pub limit: Option<u64>,
+    /// Only sources that are published under another dataset file than the one applied now. It goes with
+    /// [`Intent::Reprocess`]; an event may also leave the intent empty.
+    pub stale: bool,
     /// Tell what would be done, and do nothing.
     pub dry_run: bool,
     /// Remove what [`Intent::Prune`] finds even where that is more than half of a dataset's outputs.
@@ -63,6 +66,7 @@ impl Request {
         put("from", self.from.map(|date| json!(date.to_string())));
         put("to", self.to.map(|date| json!(date.to_string())));
         put("limit", self.limit.map(|limit| json!(limit)));
+        put("stale", self.stale.then_some(Value::Bool(true)));
         put("dry_run", self.dry_run.then_some(Value::Bool(true)));
         put("confirm", self.confirm.then_some(Value::Bool(true)));
         put("runs", (!self.runs.is_empty()).then(|| json!(self.runs)));
@@ -86,14 +90,16 @@ pub(super) fn parse(event: &Map<String, Value>, at: &str) -> Result<Request, Eve
             return Err(fields.wrong(name, what, "leave it out"));
         }
     }
+    let stale = fields.boolean("stale")?;
     let request = Request {
-        intent,
+        intent: intent.of_stale(stale),
         dataset: fields.dataset()?,
         pattern: fields.pattern()?,
         modified_within: fields.duration("modified_within")?,
         from: fields.date("from")?,
         to: fields.date("to")?,
         limit: fields.limit()?,
+        stale,
         dry_run: fields.boolean("dry_run")?,
         confirm: fields.boolean("confirm")?,
         runs: fields.runs()?,

@@ -262,6 +262,7 @@ fn a_manual_event_gives_every_field() {
         from: Some(date(2024, 1, 1)),
         to: Some(date(2024, 12, 31)),
         limit: Some(10),
+        stale: false,
         dry_run: true,
         confirm: false,
         runs: Vec::new(),
@@ -279,6 +280,16 @@ fn each_intent_has_its_word(#[case] name: &str, #[case] intent: Intent) {
     let request = only_request(&sample(name));
     assert_eq!(request.intent, intent);
     assert_eq!(only_request(&request.to_event()), request);
+}
+
+#[test]
+fn a_request_for_stale_sources_reprocesses_them_whether_it_says_so_or_not() {
+    let expected = Request { intent: Intent::Reprocess, stale: true, ..Request::default() };
+    for intent in ["", "reprocess"] {
+        assert_eq!(only_request(&json!({"intent": intent, "stale": true})), expected);
+    }
+    assert_eq!(only_request(&expected.to_event()), expected);
+    assert_eq!(only_request(&json!({"intent": "", "stale": false})), Request::default());
 }
 
 #[test]
@@ -322,6 +333,9 @@ fn a_request_may_come_over_a_queue() {
 #[case(json!({"intent": "reprocess", "confirm": true}), "$.confirm has no meaning with intent \"reprocess\"")]
 #[case(json!({"intent": "prune", "confirm": "yes"}), "$.confirm is a string, not a boolean")]
 #[case(json!({"intent": "prune", "modified_within": "7d"}), "$.modified_within has no meaning")]
+#[case(json!({"intent": "", "stale": "yes"}), "$.stale is a string, not a boolean")]
+#[case(json!({"intent": "prune", "stale": true}), "$.stale has no meaning with intent \"prune\"")]
+#[case(json!({"intent": "test_subset", "stale": true}), "$.stale has no meaning with intent \"test_subset\"")]
 #[case(json!({"intent": "redrive"}), "$.runs names no run")]
 #[case(json!({"intent": "redrive", "runs": "a"}), "$.runs is a string, not an array")]
 #[case(json!({"intent": "redrive", "runs": [1]}), "$.runs[0] is a number, not a string")]

@@ -9,8 +9,8 @@ use super::Context;
 use super::check::Answer;
 use super::close::at_once;
 use super::message::Message;
-use super::open::{Eagerness, is_published, source_of};
-use super::request::{glob, open_asked};
+use super::open::{Eagerness, source_of};
+use super::request::{glob, leaves_alone, open_asked};
 use crate::dataset::Dataset;
 use crate::event::{Intent, Request};
 use crate::ledger::identity::{Purpose, Run, Source};
@@ -93,14 +93,17 @@ pub async fn look_up(ctx: &Context, dataset: &Dataset, bucket: &str, key: &str) 
     })
 }
 
-/// Looks up every file that a request is about, several at once; in order.
-pub async fn look_all_up(ctx: &Context, dataset: &Dataset, asked: &Request) -> Result<Vec<Looked>> {
-    let (bucket, keys) = keys(dataset, asked)?;
-    let mut all = Vec::new();
-    for batch in keys.chunks(LOOKED_UP_AT_ONCE) {
-        all.extend(at_once(batch.iter().map(|key| look_up(ctx, dataset, bucket, key).boxed())).await?);
-    }
-    Ok(all)
+/// Looks up the first of these files, several at once; in order. At most `limit` of them, so that a request for a few looks
+/// up no more than it needs.
+pub async fn look_first_up(
+    ctx: &Context,
+    dataset: &Dataset,
+    bucket: &str,
+    keys: &[String],
+    limit: u64,
+) -> Result<Vec<Looked>> {
+    let batch = usize::try_from(limit).unwrap_or(usize::MAX).min(LOOKED_UP_AT_ONCE);
+    at_once(keys.iter().take(batch).map(|key| look_up(ctx, dataset, bucket, key).boxed())).await
 }
 
 /// The run that records a file as missing. It is named by where the file would lie and by nothing else, so that any number
@@ -167,12 +170,9 @@ async fn one(
             return Ok((answer, false));
         }
     };
-    if asked.intent == Intent::Incremental {
-        let pointer = ctx.ledger.pointer(&dataset.spec.name, bucket, key).await?;
-        if is_published(pointer.as_ref().map(|stamped| &stamped.value), &source) {
-            answer.skipped = 1;
-            return Ok((answer, false));
-        }
+    if leaves_alone(ctx, dataset, &source, asked).await? {
+        answer.skipped = 1;
+        return Ok((answer, false));
     }
     open_asked(ctx, dataset, source, asked, eagerness, &mut answer).await?;
     Ok((answer, true))

@@ -96,8 +96,8 @@ async fn relist(
     Ok(())
 }
 
-/// Opens a run of a source as it was listed. False where that takes nothing of the request's limit: the source is
-/// published, or gone again.
+/// Opens a run of a source as it was listed. False where that takes nothing of the request's limit: the request leaves the
+/// source alone, or it is gone again.
 async fn open_listed(
     ctx: &Context,
     dataset: &Dataset,
@@ -107,12 +107,9 @@ async fn open_listed(
     request_id: String,
 ) -> Result<(Answer, bool)> {
     let mut answer = Answer { request_id, matched: 1, ..Answer::default() };
-    if asked.intent == Intent::Incremental {
-        let pointer = ctx.ledger.pointer(&dataset.spec.name, &listed.bucket, &listed.key).await?;
-        if is_published(pointer.as_ref().map(|stamped| &stamped.value), &listed) {
-            answer.skipped = 1;
-            return Ok((answer, false));
-        }
+    if leaves_alone(ctx, dataset, &listed, asked).await? {
+        answer.skipped = 1;
+        return Ok((answer, false));
     }
     // A listing tells no version id; a look-up does.
     let storage = ctx.open_source(dataset, &listed.bucket).await?;
@@ -120,6 +117,22 @@ async fn open_listed(
     let source = source_of(&listed.bucket, meta);
     open_asked(ctx, dataset, source, asked, eagerness, &mut answer).await?;
     Ok((answer, true))
+}
+
+/// Whether the request is not about this source, as far as the ledger tells: an incremental one leaves alone what is
+/// published, one for stale sources all that another dataset file did not publish.
+pub(super) async fn leaves_alone(ctx: &Context, dataset: &Dataset, source: &Source, asked: &Request) -> Result<bool> {
+    if asked.intent != Intent::Incremental && !asked.stale {
+        return Ok(false);
+    }
+    let name = &dataset.spec.name;
+    let pointer = ctx.ledger.pointer(name, &source.bucket, &source.key).await?.map(|stamped| stamped.value);
+    if !asked.stale {
+        return Ok(is_published(pointer.as_ref(), source));
+    }
+    let Some(published) = pointer.and_then(|pointer| pointer.published) else { return Ok(true) };
+    let outcome = ctx.ledger.outcome(name, &published.claim.run_id).await?;
+    Ok(outcome.is_some_and(|outcome| outcome.run.config == dataset.hash))
 }
 
 pub(super) fn glob(pattern: &str) -> Result<GlobMatcher> {

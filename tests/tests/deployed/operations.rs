@@ -4,6 +4,8 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use rowmill::dataset::Dataset;
+use rowmill::ledger::Status;
 use rowmill::ledger::identity::Purpose;
 use rowmill::storage::Stores;
 use rowmill_tests::command::rowmill;
@@ -22,6 +24,35 @@ fn json(output: &Output) -> Result<Value> {
     serde_json::from_slice(&output.stdout).with_context(|| {
         format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     })
+}
+
+/// A part that is gone is seen by `show`; a request for stale sources rewrites what another dataset file published, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn show_sees_what_is_gone_and_a_request_for_stale_sources_makes_it_again() -> Result<()> {
+    let bench = Bench::applied("stale", 1_000).await?;
+    bench.put("a.parquet", parquet(&trips(0, 1_500), 1_500)?).await?;
+    let first = bench.ingested("a.parquet").await?;
+    let sink = bench.ledger.sink();
+    let gone = first.parts.last().context("no part")?;
+    sink.delete(&gone.key).await?;
+    let shown = run(&bench, &["show", &first.run.run_id])?;
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(text.lines().any(|line| line.contains(&gone.key) && line.ends_with("gone")), "{text}");
+    let shown = json(&run(&bench, &["show", &first.run.run_id, "--json"])?)?;
+    assert_eq!(shown["damaged"], serde_json::json!([{ "uri": sink.uri(&gone.key), "problem": "gone" }]));
+
+    let stale = ["trigger", "reprocess", "--stale", "--dataset", "stale", "--json"];
+    let none = json(&run(&bench, &stale)?)?;
+    assert_eq!((&none["enqueued"], &none["skipped"]), (&0.into(), &1.into()), "{none}");
+    let changed = Dataset::parse(&format!("# another\n{}", bench.dataset.text), "test.toml")?;
+    bench.ledger.apply(&changed).await?;
+    let asked = json(&run(&bench, &stale)?)?;
+    assert_eq!(asked["enqueued"], 1, "{asked}");
+    let again = bench.ended(asked["runs"][0].as_str().context("no run")?).await?;
+    assert_eq!((again.status, again.run.config.as_str()), (Status::Complete, changed.hash.as_str()));
+    assert_eq!(bench.rows(&again.parts).await?.len(), 1_500);
+    assert_eq!(json(&run(&bench, &stale)?)?["enqueued"], 0);
+    bench.quiet().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

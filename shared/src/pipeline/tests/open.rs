@@ -54,6 +54,32 @@ async fn a_published_version_is_skipped_and_a_changed_dataset_file_does_not_chan
 }
 
 #[tokio::test]
+async fn a_request_for_stale_sources_reprocesses_those_that_another_dataset_file_published() {
+    let stack = Stack::new();
+    let changed = Dataset::parse(&format!("{DATASET}row_group_rows = 7\n"), "trips.toml").unwrap();
+    stack.ctx.ledger.apply(&changed).await.unwrap();
+    for key in ["in/a.parquet", "in/b.parquet"] {
+        let source = stack.source(key, "1").await;
+        let plan = stack.ready(&source, Purpose::Incremental, "", 1).await;
+        stack.finalized(&plan).await;
+    }
+    stack.source("in/new.parquet", "1").await;
+    let stale = Request { intent: Intent::Reprocess, stale: true, ..Request::default() };
+    let dry = ask(&stack, Request { dry_run: true, ..stale.clone() }).await;
+    assert_eq!((dry.matched, dry.enqueued, dry.skipped, dry.runs.len()), (3, 0, 1, 2));
+    let one = ask(&stack, Request { limit: Some(1), ..stale.clone() }).await;
+    assert_eq!((one.enqueued, one.skipped), (1, 0));
+    let one = Request { pattern: Some("b.*".into()), ..stale.clone() };
+    let runs = ask(&stack, one).await.runs;
+    let open = stack.ctx.ledger.open_run(&runs[0]).await.unwrap().unwrap().value.run;
+    assert_eq!((open.purpose, &open.config), (Purpose::Reprocess, &changed.hash));
+
+    stack.ctx.ledger.apply(&stack.dataset).await.unwrap();
+    let answer = ask(&stack, stale).await;
+    assert_eq!((answer.enqueued, answer.skipped), (0, 3), "this file published both, and `new` is for a plain request");
+}
+
+#[tokio::test]
 async fn the_relist_finds_a_file_whose_event_was_lost() {
     let stack = Stack::new();
     stack.ctx.ledger.apply(&stack.dataset).await.unwrap();

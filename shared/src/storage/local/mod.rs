@@ -93,11 +93,23 @@ impl LocalStorage {
     }
 
     fn error(&self, operation: &'static str, key: &str, error: &io::Error) -> StorageError {
-        let (uri, problem) = (self.uri(key), error.to_string());
+        let (uri, problem) = (self.uri(key), told(error));
         match keys::refusal(error) {
             Some(problem) => StorageError::BadKey { uri, problem },
             None => StorageError::Failed { operation, uri, problem },
         }
+    }
+}
+
+/// An error in the system's words, and what to do where nothing but room is missing.
+fn told(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => format!("{error}: free space there"),
+        io::ErrorKind::QuotaExceeded => format!("{error}: free space there, or raise the quota"),
+        io::ErrorKind::FileTooLarge => {
+            format!("{error}: neither the file system nor `ulimit -f` may limit files to fewer bytes")
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -55,9 +55,13 @@ pub(super) fn begin(root: &Root, key: &str) -> io::Result<String> {
     let index_path = root.own(keys::UPLOADS).join(&id).join(INDEX);
     let mut index =
         root.in_folder(&index_path, || OpenOptions::new().write(true).create_new(true).open(&index_path))?;
-    index.write_all(&line(&Header { format: 1, key: key.to_owned() })?)?;
-    index.sync_all()?;
-    sync_parent(&index_path)?;
+    let header = line(&Header { format: 1, key: key.to_owned() })?;
+    let written = index.write_all(&header).and_then(|()| index.sync_all()).and_then(|()| sync_parent(&index_path));
+    if let Err(error) = written {
+        // Nobody knows its id: on a full disk, every attempt would leave one.
+        let _ = fs::remove_dir_all(index_path.parent().unwrap_or(&index_path));
+        return Err(error);
+    }
     Ok(id)
 }
 
