@@ -142,7 +142,7 @@ async fn wanted(
 /// Removes the outputs whose source is gone.
 async fn prune(engine: &Engine, dataset: &Dataset, asked: &Request, json: bool) -> Result<Exit, Fault> {
     let answer = request::request(&engine.ctx, std::slice::from_ref(dataset), asked, EAGER).await?;
-    engine.drain(0).await?;
+    engine.drain(crate::progress::Expected::default()).await?;
     let mut report = Report::new(Vec::new());
     if !json {
         for uri in &answer.pruned {

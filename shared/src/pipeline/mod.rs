@@ -9,6 +9,7 @@ pub mod deadline;
 pub mod finalize;
 pub mod heal;
 pub mod message;
+pub mod meter;
 pub mod notices;
 pub mod open;
 pub mod process;

@@ -257,6 +257,16 @@ async fn rows_that_cannot_be_read_or_do_not_fit_are_set_aside_with_their_text() 
 }
 
 #[tokio::test]
+async fn the_meter_tells_every_record_and_byte_that_was_cleaned() {
+    let text: String = std::iter::once("id,note\n".to_owned()).chain((0..2_000).map(|n| format!("{n},n\n"))).collect();
+    let bench = Bench::new();
+    bench.put_and_ingest(&plain_csv(1_000), "t.csv", text.clone()).await;
+    // The header belongs to no slice.
+    let wanted = (2_000, (text.len() - "id,note\n".len()) as u64);
+    assert_eq!((bench.ctx.meter.rows(), bench.ctx.meter.bytes()), wanted);
+}
+
+#[tokio::test]
 async fn a_record_is_set_aside_whole_where_one_of_its_rows_is() {
     let dataset = PUSHES
         .replace("{ name = \"author\", type = \"string\"", "{ name = \"author\", type = \"int32\", nullable = false")
