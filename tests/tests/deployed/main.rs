@@ -7,5 +7,6 @@ mod flow;
 mod formats;
 mod notify;
 mod operations;
+mod quarantine;
 mod reports;
 mod storage;
