@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use rowmill::clean::{Cleaner, Drift, idle_casts, text_types, unknown_columns};
 use rowmill::cost::{Architecture, Prices};
-use rowmill::dataset::{Dataset, Format};
+use rowmill::dataset::{Dataset, Format, partition_warnings};
 use rowmill::ledger::Source;
 use rowmill::pipeline::Limits;
 use rowmill::pipeline::text::split_text;
@@ -69,6 +69,9 @@ struct Planned {
 /// Runs the command.
 pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
     let dataset = read_dataset(&args.dataset)?;
+    for warning in partition_warnings(&dataset.spec.output.partition_by) {
+        eprintln!("warning: {warning}");
+    }
     let stores = Arc::new(AnyStores::default());
     let names =
         named(stores.as_ref(), dataset.web_rules(), &args.sources, None, dataset.spec.source.format.extensions())

@@ -15,7 +15,7 @@ use rowmill::reports::Reports;
 use rowmill::storage::Stores;
 
 use crate::fault::Fault;
-use crate::progress::Bar;
+use crate::progress::{Bar, Expected};
 use crate::sink::Sink;
 
 /// Longer than any slice takes: a message of this process is never delivered twice for being slow.
@@ -110,9 +110,9 @@ impl Engine {
 
     /// Works until no message is left, or Ctrl-C. Then what is in hand is dropped: none of it is visible, and the
     /// ledger knows what is missing.
-    pub async fn drain(&self, runs: usize) -> Result<Drained, Fault> {
+    pub async fn drain(&self, expected: Expected) -> Result<Drained, Fault> {
         let mut drained = Drained::default();
-        let mut bar = Bar::new(runs);
+        let mut bar = Bar::new(expected, Arc::clone(&self.ctx.meter));
         let watch = |progress: Progress| {
             bar.watch(&progress);
             match progress {

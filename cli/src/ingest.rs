@@ -15,6 +15,7 @@ use crate::engine::{Drained, Engine};
 use crate::fault::Fault;
 use crate::intact::{self, Damaged};
 use crate::location::Location;
+use crate::progress::Expected;
 use crate::report::{Report, RunReport, Status};
 use crate::sources::Named;
 
@@ -246,8 +247,14 @@ impl<'a> Ingest<'a> {
 
     /// Works until every run has ended, and tells how; and whether Ctrl-C came first.
     pub async fn finish(mut self, engine: &Engine) -> Result<(Report, bool), Fault> {
-        let running = self.lines.iter().filter(|line| matches!(line, Line::Running(_))).count();
-        let mut drained = if running == 0 { Drained::default() } else { engine.drain(running).await? };
+        let mut expected = Expected::default();
+        for line in &self.lines {
+            if let Line::Running(run) = line {
+                expected.runs += 1;
+                expected.bytes = expected.bytes.saturating_add(run.source.size);
+            }
+        }
+        let mut drained = if expected.runs == 0 { Drained::default() } else { engine.drain(expected).await? };
         if !drained.interrupted
             && !self.asked.dry_run
             && let Some(note) = engine.tell_left(&self.dataset.spec.name).await

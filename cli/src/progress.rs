@@ -1,31 +1,55 @@
 //! The progress bar: on a terminal only.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rowmill::pipeline::embedded::Progress;
+use rowmill::pipeline::meter::Meter;
+use tokio::task::JoinHandle;
 
-/// One bar over the slices of all runs, on standard error. Where that is no terminal, nothing is drawn.
+use crate::render::{bytes, count, length};
+
+/// How often the bar is drawn anew.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What a bar expects.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected {
+    /// Runs.
+    pub runs: usize,
+    /// Bytes of their sources.
+    pub bytes: u64,
+}
+
+/// One bar over the sources of all runs, on standard error. It moves while a slice is cleaned, not only when one ends.
+/// Where standard error is no terminal, nothing is drawn.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
-    runs: usize,
+    /// Takes rows and bytes from the meter; `None` where nothing is drawn.
+    following: Option<JoinHandle<()>>,
+    expected: Expected,
     ended: usize,
     planned: HashSet<String>,
+    slices: usize,
+    recorded: usize,
 }
 
 impl Bar {
-    /// A bar for so many runs.
-    pub fn new(runs: usize) -> Self {
-        let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} slices, {msg} [{elapsed}]") {
+    /// A bar for these runs, whose slices report to `meter`.
+    pub fn new(expected: Expected, meter: Arc<Meter>) -> Self {
+        let bar = ProgressBar::new(expected.bytes.max(1));
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {msg}, {prefix} [{elapsed}]") {
             bar.set_style(style);
         }
-        if !bar.is_hidden() {
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
-        let mut bar = Self { bar, runs, ended: 0, planned: HashSet::new() };
+        let following = (!bar.is_hidden()).then(|| {
+            bar.enable_steady_tick(TICK);
+            tokio::spawn(follow(bar.clone(), meter, expected.bytes))
+        });
+        let (ended, planned, slices, recorded) = (0, HashSet::new(), 0, 0);
+        let mut bar = Self { bar, following, expected, ended, planned, slices, recorded };
         bar.tell();
         bar
     }
@@ -35,14 +59,14 @@ impl Bar {
         match progress {
             Progress::Planned { run_id, slices } => {
                 self.planned.insert(run_id.clone());
-                self.bar.inc_length(u64::try_from(*slices).unwrap_or(u64::MAX));
+                self.slices += slices;
             }
             Progress::Recorded { run_id } => {
                 // A source of one slice is cleaned with its plan.
                 if self.planned.insert(run_id.clone()) {
-                    self.bar.inc_length(1);
+                    self.slices += 1;
                 }
-                self.bar.inc(1);
+                self.recorded += 1;
             }
             Progress::Ended(_) | Progress::GaveUp { .. } => self.ended += 1,
         }
@@ -50,12 +74,30 @@ impl Bar {
     }
 
     fn tell(&mut self) {
-        self.bar.set_message(format!("{} of {} runs ended", self.ended.min(self.runs), self.runs));
+        let (runs, slices) = (length(self.expected.runs), length(self.slices));
+        let (ended, recorded) = (length(self.ended.min(self.expected.runs)), length(self.recorded));
+        self.bar.set_prefix(format!("{recorded}/{slices} slices, {ended}/{runs} runs"));
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
+        if let Some(following) = &self.following {
+            following.abort();
+        }
         self.bar.finish_and_clear();
     }
+}
+
+async fn follow(bar: ProgressBar, meter: Arc<Meter>, total: u64) {
+    loop {
+        bar.set_position(meter.bytes().min(total));
+        bar.set_message(cleaned(&meter, total));
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// `1,234,567 rows, 12.3 MB of 45.6 MB`.
+fn cleaned(meter: &Meter, total: u64) -> String {
+    format!("{} rows, {} of {}", count(meter.rows()), bytes(meter.bytes().min(total)), bytes(total))
 }

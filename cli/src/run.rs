@@ -16,6 +16,7 @@ use crate::fault::{Exit, Fault};
 use crate::ingest::{EAGER, Ingest, RESUME};
 use crate::location::Location;
 use crate::paste::Paste;
+use crate::progress::Expected;
 use crate::render::{self, plural};
 use crate::report::Report;
 use crate::reports;
@@ -246,7 +247,7 @@ async fn wanted(
 /// Removes the outputs whose source is gone.
 async fn prune(engine: &Engine, dataset: &Dataset, asked: &Request, json: bool) -> Result<Exit, Fault> {
     let answer = request::request(&engine.ctx, std::slice::from_ref(dataset), asked, EAGER).await?;
-    let failed = engine.drain(0).await?.gave_up;
+    let failed = engine.drain(Expected::default()).await?.gave_up;
     let kept = if asked.dry_run { Vec::new() } else { still_published(engine, dataset, &answer.pruned).await? };
     let pruned: Vec<String> = answer.pruned.into_iter().filter(|uri| !kept.contains(uri)).collect();
     let mut report = Report::new(Vec::new());

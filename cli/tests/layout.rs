@@ -151,3 +151,28 @@ fn a_wrong_partition_exits_2_with_its_place() {
     assert_eq!(ran.code, 2, "{ran:#?}");
     assert!(ran.stderr.starts_with("error: trips.toml:7:"), "{ran:#?}");
 }
+
+#[test]
+fn months_are_folders_with_their_year_and_check_warns_of_months_without() {
+    let folder = tempfile::tempdir().unwrap();
+    write_trips(&folder.path().join("a.parquet"), 72);
+    dataset(folder.path(), &format!("{OUTPUT}partition_by = [\"month(pickup)\"]"));
+    let checked = run(folder.path(), &["check", "trips.toml"]);
+    assert_eq!(checked.code, 0, "{checked:#?}");
+    let wanted = "warning: output.partition_by: `month(pickup)` puts the same month of every year into one folder: \
+                  write \"year_month(pickup)\"";
+    assert!(checked.stderr.contains(wanted), "{checked:#?}");
+
+    dataset(
+        folder.path(),
+        &format!("{OUTPUT}row_group_rows = 100\npartition_by = [\"year_month(pickup)\"]")
+            .replace("row_group_rows = 10\n", ""),
+    );
+    let checked = run(folder.path(), &["check", "trips.toml"]);
+    assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{checked:#?}");
+    let ran = run(folder.path(), &RUN);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let parts = names(&visible(&folder.path().join("out")));
+    let months: BTreeSet<&str> = parts.iter().filter_map(|part| part.split('/').nth(1)).collect();
+    assert_eq!(months, BTreeSet::from(["year_month=2024-01", "year_month=2024-02"]), "{parts:?}");
+}

@@ -8,22 +8,19 @@ use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::column::{Column, Conformed};
 use super::distinct::Distinct;
 use super::evaluate::{evaluate, false_rows, internal, untrue_rows};
 use super::layout::Partition;
 use super::program::{Check, names};
+use super::shown::Shown;
 use super::sql::Compiled;
-use super::verdict::{Mask, Verdict, add, count, without};
+use super::verdict::{Fault, FaultKind, Mask, Verdict, add, count, without};
 use super::{Cleaner, CoercedRows, whole};
 use crate::coded;
 use crate::dataset::{Action, OnCastError};
 use crate::{Error, Result};
-
-/// The longest value shown in an error, in characters.
-const MAX_SHOWN_CHARS: usize = 100;
 
 /// Every row of a batch, conformed.
 pub(super) struct Checked {
@@ -53,7 +50,7 @@ impl Cleaner {
         let mut broken = Broken::with_capacity(self.program.schema.fields().len());
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.program.schema.fields().len());
         let mut distinct: Vec<Option<Arc<Distinct>>> = Vec::with_capacity(self.columns.len());
-        for column in &self.columns {
+        for (at, column) in self.columns.iter().enumerate() {
             let source = column.source.and_then(|at| batch.columns().get(at));
             let mut conformed = self.conform(column, source, rows).map_err(|error| {
                 Error::source(&self.source_uri, format!("column `{}`: {error}", column.field.name()))
@@ -67,7 +64,7 @@ impl Cleaner {
                 let rows = whole(source.len() - source.logical_null_count());
                 coerced.push(CoercedRows { rows, unfit: conformed.unfit.as_ref().map_or(0, count) });
             }
-            broken.push(self.judge_column(column.field.name(), &conformed, source, first_row, verdict)?);
+            broken.push(self.judge_column(at, &conformed, source, first_row, verdict)?);
             columns.push(conformed.array);
             distinct.push(conformed.distinct);
         }
@@ -179,18 +176,22 @@ impl Cleaner {
     /// What `on_cast_error` makes of a column's faults, and the rows that have one.
     fn judge_column(
         &self,
-        name: &str,
+        at: usize,
         conformed: &Conformed,
         source: Option<&ArrayRef>,
         first_row: u64,
         verdict: &mut Verdict,
     ) -> Result<Option<Mask>> {
+        let name = self.columns.get(at).map_or("", |column| column.field.name().as_str());
+        let fault = |kind| Fault { kind, column: at };
         let mut broken = None;
-        let faults = [("cast", &conformed.unfit), ("values", &conformed.unlisted)];
-        for (kind, rows) in faults {
+        let faults = [("cast", FaultKind::Cast, &conformed.unfit), ("values", FaultKind::Values, &conformed.unlisted)];
+        for (kind, fault_kind, rows) in faults {
             let Some(rows) = rows else { continue };
             match self.on_cast_error {
-                OnCastError::Quarantine => verdict.quarantine(format!("{kind}: {name}"), rows),
+                OnCastError::Quarantine => {
+                    verdict.quarantine_values(format!("{kind}: {name}"), fault(fault_kind), rows);
+                }
                 OnCastError::Null => {
                     verdict.warn(format!("{kind}: {name}"), rows);
                     continue;
@@ -208,7 +209,7 @@ impl Cleaner {
                 return Err(self.failure("null", name, &missing, source, first_row));
             }
             // Null is what `on_cast_error = "null"` would make of it: there is nothing left but quarantine.
-            verdict.quarantine(format!("null: {name}"), &missing);
+            verdict.quarantine_values(format!("null: {name}"), fault(FaultKind::Null), &missing);
             add(&mut broken, &missing);
         }
         Ok(broken)
@@ -353,22 +354,7 @@ fn read_rows(expr: &Compiled, broken: &Broken) -> Option<Mask> {
     rows
 }
 
-/// A value for a message, cut to a bound.
+/// A value for a message.
 fn shown(array: &ArrayRef, row: usize) -> String {
-    if array.is_null(row) {
-        return "null".to_owned();
-    }
-    let options = FormatOptions::default();
-    let Ok(formatter) = ArrayFormatter::try_new(array.as_ref(), &options) else { return "?".to_owned() };
-    let Ok(text) = formatter.value(row).try_to_string() else { return "?".to_owned() };
-    let cut: String = text.chars().take(MAX_SHOWN_CHARS).collect();
-    let ellipsis = if cut.len() < text.len() { "…" } else { "" };
-    let is_string = match array.data_type() {
-        DataType::Dictionary(_, values) => values.is_string(),
-        other => other.is_string(),
-    };
-    match is_string {
-        true => format!("\"{cut}{ellipsis}\""),
-        false => format!("{cut}{ellipsis}"),
-    }
+    Shown::of(array.as_ref()).of_row(row).unwrap_or_else(|| "null".to_owned())
 }

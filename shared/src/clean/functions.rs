@@ -14,7 +14,7 @@ use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_sql::sqlparser::ast::{
     CastKind, DataType as SqlType, DateTimeField, Expr as Ast, ExtractSyntax, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Value,
+    FunctionArguments, Ident, ObjectName, Spanned, Value,
 };
 
 use crate::dataset::closest;
@@ -25,20 +25,23 @@ const LENGTHENING: [&str; 3] = ["lpad", "rpad", "repeat"];
 const MAX_LENGTH: usize = 1_000;
 
 /// What other engines call by a function and DataFusion by syntax: `date(x)` is `CAST(x AS DATE)`, `year(x)` is
-/// `EXTRACT(YEAR FROM x)`, and so on. `None` where it is no such call.
+/// `EXTRACT(YEAR FROM x)`, and so on; and `year_month(x)`, which is `to_char(CAST(x AS DATE), '%Y-%m')`. `None` where it is
+/// no such call.
 pub(crate) fn spelt_out(function: &Function) -> Option<Ast> {
     let FunctionArguments::List(list) = &function.args else { return None };
     let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return None };
     let expr = Box::new(argument.clone());
     let field = match function.name.to_string().to_lowercase().as_str() {
-        "date" => {
-            return Some(Ast::Cast {
-                kind: CastKind::Cast,
-                expr,
-                data_type: SqlType::Date,
-                array: false,
-                format: None,
-            });
+        "date" => return Some(as_date(expr)),
+        "year_month" => {
+            let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+            let format = Ast::value(Value::SingleQuotedString("%Y-%m".to_owned()));
+            let mut list = list.clone();
+            list.args = vec![argument(as_date(expr)), argument(format)];
+            let mut to_char = function.clone();
+            to_char.name = ObjectName::from(vec![Ident::with_span(function.name.span(), "to_char")]);
+            to_char.args = FunctionArguments::List(list);
+            return Some(Ast::Function(to_char));
         }
         "year" => DateTimeField::Year,
         "quarter" => DateTimeField::Quarter,
@@ -48,6 +51,10 @@ pub(crate) fn spelt_out(function: &Function) -> Option<Ast> {
         _ => return None,
     };
     Some(Ast::Extract { field, syntax: ExtractSyntax::From, expr })
+}
+
+fn as_date(expr: Box<Ast>) -> Ast {
+    Ast::Cast { kind: CastKind::Cast, expr, data_type: SqlType::Date, array: false, format: None }
 }
 
 /// Why a function may not be called so, if that is the case.

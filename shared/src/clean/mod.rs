@@ -14,9 +14,9 @@
 //!
 //! Each row has one fate: quarantine wins over leaving out (by `drop` or by the filter), which wins over keeping. A row
 //! that makes an expression fail (a division by zero, a sum that overflows) goes to quarantine. A row in quarantine has
-//! every reason that was found:
+//! every reason that was found, in words that show the value ([`REASONS`]), and as it is counted ([`REASON_KEYS`]):
 //!
-//! | reason | the row |
+//! | counted as | the row |
 //! |---|---|
 //! | `cast: COLUMN` | has a value that does not fit the column's type |
 //! | `values: COLUMN` | has a value outside the column's list |
@@ -38,9 +38,11 @@ pub(crate) mod functions;
 mod idle_casts;
 mod layout;
 mod numeric;
+mod objects;
 pub(crate) mod program;
 mod quarantine;
 mod resolve;
+mod shown;
 pub(crate) mod sql;
 mod text;
 pub(crate) mod types;
@@ -64,10 +66,10 @@ use arrow::record_batch::RecordBatch;
 
 pub use idle_casts::idle_casts;
 pub use layout::{PartitionColumn, RUN};
-pub use quarantine::{REASONS, ROW, SOURCE};
+pub use quarantine::{LINE, RAW, REASON_KEYS, REASONS, ROW, SOURCE, VALUES};
 pub use resolve::Drift;
 pub(crate) use text::TextCast;
-pub use text::{LINE, RAW, text_columns, text_types};
+pub use text::{text_columns, text_types};
 pub use unknown::unknown_columns;
 pub use untouched::{Inspector, Untouched};
 pub use validate::validate;
@@ -90,7 +92,6 @@ pub struct Cleaner {
     source_uri: String,
     source_schema: SchemaRef,
     output_schema: SchemaRef,
-    quarantine_schema: SchemaRef,
     columns: Vec<Column>,
     on_cast_error: OnCastError,
     program: Program,
@@ -161,7 +162,6 @@ impl Cleaner {
     /// a type that cannot be cast; an expression names a column that is not there.
     pub fn new(dataset: &Dataset, source: &Schema, source_uri: &str) -> Result<Self> {
         let broken = |problem: String| Error::Contract(format!("{source_uri}: {problem}"));
-        let quarantine_schema = quarantine::schema(source).map_err(broken)?;
         let mut drift = Vec::new();
         let columns = conforming_columns(dataset, source, &mut drift).map_err(broken)?;
         let conformed: Vec<Field> = columns.iter().map(|column| column.field.clone()).collect();
@@ -197,7 +197,6 @@ impl Cleaner {
             source_uri: source_uri.to_owned(),
             source_schema: Arc::new(source.clone()),
             output_schema,
-            quarantine_schema,
             columns,
             on_cast_error: dataset.spec.schema.on_cast_error,
             placeholders: Placeholders::default(),
@@ -234,10 +233,9 @@ impl Cleaner {
         &self.output_schema
     }
 
-    /// The quarantine's schema: the source's columns and types, then [`REASONS`] (a list of strings), [`SOURCE`]
-    /// (string) and [`ROW`] (uint64).
+    /// The quarantine's schema, the same for every source of every dataset.
     pub fn quarantine_schema(&self) -> &SchemaRef {
-        &self.quarantine_schema
+        &quarantine::SCHEMA
     }
 
     /// How the source differs from what the dataset's file declares.
@@ -270,7 +268,7 @@ impl Cleaner {
         let number = |row: usize| first_row.saturating_add(whole(row));
         let lineage = self.lineage_columns(number, batch.num_rows()).map_err(internal)?;
         let kept = self.kept(columns, batch.num_rows(), kept_rows, lineage)?;
-        let quarantined = quarantine::rows(&self.quarantine_schema, batch, &verdict, &self.source_uri, first_row);
+        let quarantined = quarantine::rows(batch, &verdict, &self.columns, &self.source_uri, first_row);
         let quarantined = quarantined.map_err(internal)?;
         let counts = RowCounts {
             read: whole(verdict.rows()),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::UInt64Type;
 
-use super::{Cleaned, Cleaner, REASONS, ROW};
+use super::{Cleaned, Cleaner, REASON_KEYS, REASONS, ROW, VALUES};
 use crate::dataset::Dataset;
 
 /// A dataset of parquet files with these lines behind `[source]` and `[output]`.
@@ -55,16 +55,29 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
     batch.column_by_name(name).unwrap()
 }
 
-/// Row numbers in quarantine with their reasons.
+/// Row numbers in quarantine with their reasons, as they are counted.
 fn set_aside(cleaned: &Cleaned) -> Vec<(u64, Vec<String>)> {
     let Some(batch) = &cleaned.quarantined else { return Vec::new() };
     let rows = column(batch, ROW).as_primitive::<UInt64Type>();
-    let reasons = column(batch, REASONS).as_list::<i32>();
+    let reasons = column(batch, REASON_KEYS).as_list::<i32>();
     let listed = |row: usize| {
         let reasons = reasons.value(row);
         reasons.as_string::<i32>().iter().map(|reason| reason.unwrap().to_owned()).collect()
     };
     (0..batch.num_rows()).map(|row| (rows.value(row), listed(row))).collect()
+}
+
+/// The reasons of each row in quarantine, in words.
+fn reasons(cleaned: &Cleaned) -> Vec<Vec<String>> {
+    let Some(batch) = &cleaned.quarantined else { return Vec::new() };
+    let texts = |row: ArrayRef| row.as_string::<i64>().iter().map(|text| text.unwrap().to_owned()).collect();
+    column(batch, REASONS).as_list::<i32>().iter().map(|row| texts(row.unwrap())).collect()
+}
+
+/// The source's values of each row in quarantine.
+fn values(batch: &RecordBatch) -> Vec<serde_json::Value> {
+    let texts = column(batch, VALUES).as_string::<i64>();
+    texts.iter().map(|text| serde_json::from_str(text.unwrap()).unwrap()).collect()
 }
 
 fn contract_error(rules: &str, batch: &RecordBatch) -> String {

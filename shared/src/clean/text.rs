@@ -3,10 +3,9 @@
 //! A record has one fate, however many rows an array of it makes: where one of them is set aside the whole record is, so
 //! that it can be mended and delivered again without a row coming twice.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use arrow::array::{ArrayRef, ListBuilder, StringBuilder, UInt64Array};
+use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
@@ -15,19 +14,16 @@ use arrow::record_batch::RecordBatch;
 use super::cast::Cast;
 use super::check::Checked;
 use super::evaluate::internal;
-use super::verdict::{Verdict, add, without};
-use super::{Cleaned, Cleaner, layout, quarantine, resolve, types, whole};
-use crate::dataset::{ColumnType, Dataset, Format, OnCastError};
+use super::quarantine::{Place, Rows, described};
+use super::shown;
+use super::verdict::{Fault, Verdict, add, without};
+use super::{Cleaned, Cleaner, layout, objects, resolve, types, whole};
+use crate::dataset::{ColumnType, Dataset, OnCastError};
 use crate::ledger::RowCounts;
 use crate::plan::TextColumn;
 use crate::read::text::{Origin, TextBatch, reads};
 use crate::selected::SelectedRows;
 use crate::{Error, Result};
-
-/// The record as it stands in the source; what is not UTF-8 in it is replaced by U+FFFD.
-pub const RAW: &str = "_rowmill_raw";
-/// The line that the record starts in, from 1.
-pub const LINE: &str = "_rowmill_line";
 
 /// The checked cast from text to a type.
 #[derive(Debug, Clone)]
@@ -93,27 +89,13 @@ pub fn text_columns(
 }
 
 impl Cleaner {
-    /// A cleaner for rows that were text. Their quarantine holds the source's columns as the text that they are (CSV),
-    /// then [`RAW`] and [`LINE`].
+    /// A cleaner for rows that were text.
     ///
     /// # Errors
     ///
     /// As [`Cleaner::new`].
     pub fn for_text(dataset: &Dataset, rows: &Schema, source_uri: &str) -> Result<Self> {
-        let mut cleaner = Self::new(dataset, rows, source_uri)?;
-        let broken = |problem: String| Error::Contract(format!("{source_uri}: {problem}"));
-        let own = [Field::new(RAW, DataType::Utf8, false), Field::new(LINE, DataType::UInt64, false)];
-        let is_own = |name: &String| own.iter().any(|own| own.name().eq_ignore_ascii_case(name));
-        if let Some(field) = rows.fields().iter().find(|field| is_own(field.name())) {
-            let name = field.name();
-            return Err(broken(format!("the source's column `{name}` is named as one of the quarantine's: rename it")));
-        }
-        let is_csv = dataset.spec.source.format == Format::Csv;
-        let columns = rows.fields().iter().filter(|_| is_csv);
-        let fields: Vec<Field> =
-            columns.map(|field| Field::new(field.name(), DataType::Utf8, true)).chain(own).collect();
-        cleaner.quarantine_schema = quarantine::schema(&Schema::new(fields)).map_err(broken)?;
-        Ok(cleaner)
+        Self::new(dataset, rows, source_uri)
     }
 
     /// Cleans a batch of a text source, as [`Cleaner::select`] does.
@@ -151,7 +133,7 @@ impl Cleaner {
             return Err(Error::Internal(format!("{}: rows were lost at row {first_row}: {counts:?}", self.source_uri)));
         }
         let mut reasons = BTreeMap::new();
-        for reason in fates.quarantined.iter().flat_map(|(_, reasons)| reasons) {
+        for reason in fates.quarantined.iter().flat_map(|(_, why)| why.keys()) {
             *reasons.entry(reason.clone()).or_default() += 1;
         }
         let dropped = fates.dropped(batch, &verdict);
@@ -189,36 +171,46 @@ impl Cleaner {
 
     /// The quarantine's rows: one for each record set aside.
     fn set_aside(&self, batch: &TextBatch, fates: &Fates) -> Result<RecordBatch, ArrowError> {
-        let width = batch.fields.as_ref().map_or(0, |_| batch.rows.num_columns());
-        let mut columns: Vec<StringBuilder> = std::iter::repeat_with(StringBuilder::new).take(width).collect();
-        let mut raw = StringBuilder::new();
-        let mut reasons = ListBuilder::new(StringBuilder::new()).with_field(quarantine::reason_item());
-        let mut sources = StringBuilder::new();
-        let (mut lines, mut numbers) = (Vec::new(), Vec::new());
-        for (record, why) in &fates.quarantined {
-            let Some(record) = batch.records.get(*record) else { continue };
-            let fields = batch.fields.as_ref().map(|fields| fields.of(batch.text(record))).unwrap_or_default();
-            let mut fields = fields.into_iter();
-            columns.iter_mut().for_each(|column| column.append_option(fields.next().flatten()));
-            raw.append_value(String::from_utf8_lossy(batch.text(record)));
-            why.iter().for_each(|reason| reasons.values().append_value(reason));
-            reasons.append(true);
-            sources.append_value(&self.source_uri);
-            lines.push(record.line);
-            numbers.push(record.number);
+        let names: Vec<&str> = self.source_schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let mut rows = Rows::new();
+        for (index, why) in &fates.quarantined {
+            let Some(record) = batch.records.get(*index) else { continue };
+            let fields = batch.fields.as_ref().map(|fields| fields.of(batch.text(record)));
+            for (key, fault) in why {
+                match fault {
+                    Some((fault, row)) => {
+                        let value = self.text_of(batch, *index, *row, fault, fields.as_deref());
+                        rows.because(key, &described(fault, &self.columns, value.as_deref()));
+                    }
+                    None => rows.because(key, key),
+                }
+            }
+            // A record that is cut off has the first fields only.
+            let values = fields.map(|fields| {
+                objects::of_texts(names.iter().copied().zip(fields.iter().map(|field| field.as_deref())))
+            });
+            let place = Place { source: &self.source_uri, number: record.number, line: Some(record.line) };
+            rows.add(&place, Some(&String::from_utf8_lossy(batch.text(record))), values.as_deref());
         }
-        // In the order of the schema: the columns, raw text, line, reasons, source, row.
-        let mut arrays: Vec<ArrayRef> =
-            columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
-        let own: [ArrayRef; 5] = [
-            Arc::new(raw.finish()),
-            Arc::new(UInt64Array::from(lines)),
-            Arc::new(reasons.finish()),
-            Arc::new(sources.finish()),
-            Arc::new(UInt64Array::from(numbers)),
-        ];
-        arrays.extend(own);
-        RecordBatch::try_new(self.quarantine_schema.clone(), arrays)
+        rows.finish()
+    }
+
+    /// A value of a row of a record as it stands in the text, as reasons show it; `None` for null.
+    fn text_of(
+        &self,
+        batch: &TextBatch,
+        record: usize,
+        row: usize,
+        fault: &Fault,
+        fields: Option<&[Option<String>]>,
+    ) -> Option<String> {
+        let at = self.columns.get(fault.column)?.source?;
+        if let Some(fields) = fields {
+            return fields.get(at)?.as_deref().map(shown::quoted);
+        }
+        let first_row = batch.row_records.as_ref()?.partition_point(|other| *other < record);
+        let value = batch.paths.as_ref()?.value(batch.text(batch.records.get(record)?), row - first_row, at)?;
+        Some(if value.is_string { shown::quoted(&value.text) } else { shown::bare(&value.text) })
     }
 }
 
@@ -230,23 +222,28 @@ fn record_of(batch: &TextBatch, row: usize) -> Option<usize> {
     }
 }
 
+/// Why a record is set aside: each reason once, with the first of its rows that has it where it is a value's.
+type Why = BTreeMap<String, Option<(Fault, usize)>>;
+
 /// What becomes of a batch's records.
 struct Fates {
     /// Records set aside, in order, each with its reasons.
-    quarantined: Vec<(usize, BTreeSet<String>)>,
+    quarantined: Vec<(usize, Why)>,
     /// Records of which every row is left out, and that had one.
     filtered: usize,
 }
 
 impl Fates {
     fn of(batch: &TextBatch, verdict: &Verdict) -> Self {
-        let mut why: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+        let mut why: BTreeMap<usize, Why> = BTreeMap::new();
         for (record, problem) in &batch.bad {
-            why.entry(*record).or_default().insert((*problem).to_owned());
+            why.entry(*record).or_default().insert((*problem).to_owned(), None);
         }
-        for (reason, rows) in &verdict.reasons {
-            for record in rows.set_indices().filter_map(|row| record_of(batch, row)) {
-                why.entry(record).or_default().insert(reason.clone());
+        for reason in &verdict.reasons {
+            for row in reason.rows.set_indices() {
+                let Some(record) = record_of(batch, row) else { continue };
+                let fault = || reason.fault.map(|fault| (fault, row));
+                why.entry(record).or_default().entry(reason.key.clone()).or_insert_with(fault);
             }
         }
         let filtered = match &verdict.left_out {

@@ -15,7 +15,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use super::check::Placeholders;
 use super::column::{Column, Passes};
 use super::evaluate::internal;
-use super::{Cleaner, conforming_columns, program, quarantine};
+use super::{Cleaner, conforming_columns, program};
 use crate::dataset::{Dataset, Lineage};
 use crate::{Error, Result};
 
@@ -141,7 +141,6 @@ impl Cleaner {
         let fields: Vec<Field> = kept.iter().map(|column| column.field.clone()).collect();
         Ok(Self {
             source_uri: self.source_uri.clone(),
-            quarantine_schema: quarantine::schema(&source).map_err(broken)?,
             source_schema: Arc::new(source),
             program: program::compile(&dataset, &fields, false)?,
             output_schema: Arc::new(Schema::new(fields)),

@@ -7,12 +7,40 @@ use arrow::buffer::BooleanBuffer;
 /// Rows by row number in the batch.
 pub(super) type Mask = BooleanBuffer;
 
+/// What is wrong with a column's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// It does not fit the column's type.
+    Cast,
+    /// It is not among the column's values.
+    Values,
+    /// It is null, or becomes null, where the column allows none.
+    Null,
+}
+
+/// A value of an output column, by index, that is not as the dataset wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub kind: FaultKind,
+    pub column: usize,
+}
+
+/// Why rows are set aside.
+#[derive(Debug)]
+pub(super) struct Reason {
+    /// What they are counted by, such as `cast: COLUMN`.
+    pub key: String,
+    /// The value that is wrong, where it is one.
+    pub fault: Option<Fault>,
+    pub rows: Mask,
+}
+
 /// Gathers the reasons for which rows of a batch do not reach the output. Quarantine wins over leaving out.
 #[derive(Debug)]
 pub(super) struct Verdict {
     rows: usize,
     /// Reasons for quarantine, in the order found, each once.
-    pub reasons: Vec<(String, Mask)>,
+    pub reasons: Vec<Reason>,
     /// Rows with a reason for quarantine.
     pub quarantined: Option<Mask>,
     /// Rows that a drop expectation or the filter leaves out.
@@ -37,13 +65,22 @@ impl Verdict {
 
     /// Sets rows aside for a reason.
     pub(super) fn quarantine(&mut self, reason: String, rows: &Mask) {
+        self.set_aside(reason, None, rows);
+    }
+
+    /// Sets rows aside for a value of theirs.
+    pub(super) fn quarantine_values(&mut self, reason: String, fault: Fault, rows: &Mask) {
+        self.set_aside(reason, Some(fault), rows);
+    }
+
+    fn set_aside(&mut self, key: String, fault: Option<Fault>, rows: &Mask) {
         if rows.count_set_bits() == 0 {
             return;
         }
         add(&mut self.quarantined, rows);
-        match self.reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, known)) => *known = &*known | rows,
-            None => self.reasons.push((reason, rows.clone())),
+        match self.reasons.iter_mut().find(|known| known.key == key) {
+            Some(known) => known.rows = &known.rows | rows,
+            None => self.reasons.push(Reason { key, fault, rows: rows.clone() }),
         }
     }
 
@@ -97,7 +134,7 @@ impl Verdict {
 
     /// How many rows each reason has. A row may have several.
     pub(super) fn reason_counts(&self) -> BTreeMap<String, u64> {
-        self.reasons.iter().map(|(reason, rows)| (reason.clone(), count(rows))).collect()
+        self.reasons.iter().map(|reason| (reason.key.clone(), count(&reason.rows))).collect()
     }
 
     /// Rows of the batch.

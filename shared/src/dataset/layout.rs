@@ -11,7 +11,7 @@ const MAX_ENTRIES: usize = 8;
 /// The highest `max_partitions`: each open partition costs memory and an upload.
 const MAX_PARTITIONS: u64 = 1_000;
 /// Functions whose name alone names a folder well.
-const SELF_NAMED: [&str; 6] = ["date", "year", "quarter", "month", "day", "hour"];
+const SELF_NAMED: [&str; 7] = ["date", "year", "year_month", "quarter", "month", "day", "hour"];
 
 /// One entry of `partition_by`: a level of `<name>=<value>/` folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +142,28 @@ impl<'de> Deserialize<'de> for Lineage {
         }
         deserializer.deserialize_any(Either)
     }
+}
+
+/// What a person may not have meant: months or quarters of several years in one folder.
+pub fn partition_warnings(partition_by: &[PartitionSpec]) -> Vec<String> {
+    let text = |entry: &PartitionSpec| entry.expr().to_lowercase();
+    let tells_year = partition_by.iter().map(text).any(|expr| expr.contains("year") || expr.contains("date"));
+    let entries = partition_by.iter().filter(|_| !tells_year);
+    let without_year = entries.filter_map(|entry| {
+        let expr = text(entry);
+        let (word, argument) =
+            expr.split_once('(').map(|(word, argument)| (word.trim(), argument.trim_end_matches(')')))?;
+        let instead = match word {
+            "month" => format!("\"year_month({argument})\""),
+            "quarter" => format!("\"year({argument})\" before it"),
+            _ => return None,
+        };
+        Some(format!(
+            "output.partition_by: `{}` puts the same {word} of every year into one folder: write {instead}",
+            entry.expr()
+        ))
+    });
+    without_year.collect()
 }
 
 /// What is wrong with the partitions: key path and words.

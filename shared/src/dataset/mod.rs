@@ -27,7 +27,7 @@ pub use archive::{Archive, MAX_FILES};
 pub use compression::Compression;
 pub use ending::{Ending, MAX_ATTEMPTS, NotifySpec, RetrySpec};
 pub use keep::{Condition, Keep, Scalar};
-pub use layout::{Lineage, PartitionSpec};
+pub use layout::{Lineage, PartitionSpec, partition_warnings};
 pub use overlap::overlap;
 pub use position::Position;
 pub use problem::closest;

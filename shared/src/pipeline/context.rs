@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::meter::Meter;
 use super::refresh::Refresh;
 use crate::clock::Clock;
 use crate::cost::Usage;
@@ -87,6 +88,8 @@ pub struct Context {
     pub began_ms: i64,
     /// Who is told how runs ended; `None` where nobody is.
     pub channels: Option<Arc<Channels>>,
+    /// What slices have cleaned so far.
+    pub meter: Arc<Meter>,
     configs: Arc<Mutex<HashMap<String, Arc<Dataset>>>>,
     encoding: Arc<Semaphore>,
 }
@@ -114,6 +117,7 @@ impl Context {
             deadline_ms: None,
             began_ms: 0,
             channels: None,
+            meter: Arc::default(),
             configs: Arc::default(),
             encoding,
         }

@@ -10,6 +10,7 @@ pub mod finalize;
 pub mod heal;
 pub mod listing;
 pub mod message;
+pub mod meter;
 pub mod names;
 pub mod notices;
 mod occupied;

@@ -163,11 +163,13 @@ impl Work<'_> {
         while let Some(batch) = reader.next().await? {
             let cleaned = self.cleaner.clean_text(&batch)?;
             self.take(cleaned).await?;
+            self.meter_bytes(reader.bytes_taken());
             if batch.ends_row_group {
                 self.end_row_group().await?;
             }
         }
         self.end_row_group().await?;
+        self.meter_bytes(reader.bytes_taken());
         self.done.bytes = reader.covered().cloned();
         Ok(())
     }

@@ -8,5 +8,6 @@ mod flow;
 mod formats;
 mod notify;
 mod operations;
+mod quarantine;
 mod reports;
 mod storage;

@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Float32Type, Int8Type, Int32Type};
 
 use super::super::{Cleaner, Drift};
-use super::{array, batch, clean, column, contract_error, dataset, set_aside};
+use super::{array, batch, clean, column, contract_error, dataset, reasons, set_aside, values};
 
 fn names(batch: &arrow::array::RecordBatch) -> Vec<&str> {
     batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect()
@@ -260,16 +260,49 @@ fn a_nested_column_that_a_rule_names_is_a_clear_error_and_any_other_passes() {
 }
 
 #[test]
-fn quarantine_keeps_the_sources_values_and_types() {
+fn quarantine_keeps_the_sources_values_and_has_one_schema_whatever_the_source_is() {
     let source = batch([("n", ints(vec![1, 1 << 40])), ("s", array(LargeStringArray::from(vec!["a", "b"])))]);
-    let quarantined = clean(CASTS, &source).quarantined.unwrap();
-    assert_eq!(quarantined.project(&[0, 1]).unwrap(), source.slice(1, 1));
+    let one = clean(CASTS, &source).quarantined.unwrap();
+    assert_eq!(values(&one), [serde_json::json!({ "n": 1_099_511_627_776_i64, "s": "b" })]);
+    let other = batch([("n", ints(vec![1 << 40])), ("_rowmill_row", ints(vec![7]))]);
+    let other = clean(CASTS, &other).quarantined.unwrap();
+    assert_eq!(values(&other), [serde_json::json!({ "n": 1_099_511_627_776_i64, "_rowmill_row": 7 })]);
+    assert_eq!(one.schema(), other.schema());
 }
 
 #[test]
-fn a_source_with_the_quarantines_names_is_refused() {
-    let text = contract_error("", &batch([("_rowmill_row", ints(vec![1]))]));
-    assert!(text.contains("`_rowmill_row`"), "{text}");
+fn a_reason_shows_the_value_and_what_was_wanted() {
+    let rules = "[schema]\ncolumns = [\n\
+                 { name = \"amt\", type = \"decimal(8,2)\" },\n\
+                 { name = \"flag\", type = \"dictionary\", values = [\"Y\", \"N\"] },\n\
+                 { name = \"yes\", type = \"string\", values = [\"Y\"], otherwise = \"null\", nullable = false },\n\
+                 { name = \"id\", type = \"int32\", nullable = false }]\n\
+                 [[expectations]]\nname = \"small\"\nexpr = \"id < 100\"";
+    let texts = |values: [Option<&str>; 4]| array(values.into_iter().collect::<StringArray>());
+    let source = batch([
+        ("amt", texts([Some("1.5"), Some("a\tb"), None, Some("2")])),
+        ("flag", texts([Some("Y"), Some("maybe"), Some("N"), Some("N")])),
+        ("yes", texts([Some("Y"), Some("Y"), Some("no"), Some("Y")])),
+        ("id", array(arrow::array::Int64Array::from(vec![Some(100), None, Some(1), Some(1 << 40)]))),
+    ]);
+    let cleaned = clean(rules, &source);
+    let wanted: [&[&str]; 4] = [
+        &["small"],
+        &[
+            r#"amt: "a\tb" is no decimal(8,2)"#,
+            r#"flag: "maybe" is not among the values allowed"#,
+            "id: null, and the contract says nullable = false",
+        ],
+        &[r#"yes: "no" becomes null, and the contract says nullable = false"#],
+        &["id: 1099511627776 is no int32"],
+    ];
+    assert_eq!(reasons(&cleaned), wanted);
+    let keys: [&[&str]; 4] = [&["small"], &["cast: amt", "values: flag", "null: id"], &["null: yes"], &["cast: id"]];
+    assert_eq!(set_aside(&cleaned).into_iter().map(|(_, keys)| keys).collect::<Vec<_>>(), keys);
+    assert_eq!(
+        cleaned.reasons.keys().collect::<Vec<_>>(),
+        ["cast: amt", "cast: id", "null: id", "null: yes", "small", "values: flag"]
+    );
 }
 
 #[test]

@@ -84,6 +84,18 @@ fn days_before_1970_begin_at_their_own_midnight() {
 }
 
 #[test]
+fn months_have_their_year_and_sort_as_text() {
+    let rows = source().slice(0, 3);
+    let cleaner = Cleaner::new(&with_output("partition_by = [\"year_month(t)\"]", ""), rows.schema_ref(), "u").unwrap();
+    assert_eq!(cleaner.partitions()[0].name, "year_month");
+    let months = cleaner.clean(&rows, 0).unwrap().partitions;
+    assert_eq!(
+        months[0].as_string::<i32>().iter().collect::<Vec<_>>(),
+        [Some("1970-01"), Some("1969-12"), Some("1970-01")]
+    );
+}
+
+#[test]
 fn a_row_whose_partition_cannot_be_told_is_set_aside() {
     let cleaner = Cleaner::new(&with_output("partition_by = [\"date(t)\"]", ""), source().schema_ref(), "u").unwrap();
     let cleaned = cleaner.clean(&source(), 0).unwrap();

@@ -40,6 +40,7 @@ const EXPR_COLUMN: u64 = 11;
 #[case("pickup + interval '1' day > pickup")]
 #[case("cast(flag as varchar) ~ '^[YN]$'")]
 #[case("nullif(count, 0) is distinct from null")]
+#[case("year_month(pickup) between '2019-01' and '2020-04'")]
 fn an_analysts_conditions_are_understood(#[case] expr: &str) {
     validated(expr).unwrap();
 }
@@ -55,6 +56,7 @@ fn an_analysts_conditions_are_understood(#[case] expr: &str) {
 #[case("fare_amount > 1 as x", 19, "unexpected `x` behind the expression: remove it")]
 #[case("coun(flag) > 1", 0, "unknown function `coun`")]
 #[case("max(count) > 1", 0, "`max` is an aggregate of many rows, and this expression sees one row")]
+#[case("year_month(pickup, 1) = '2020-04'", 0, "unknown function `year_month`")]
 #[case("random() > 0.5", 0, "function `random` gives another answer each time")]
 #[case("pickup < now()", 9, "function `now` gives another answer each time")]
 #[case("count in (select 1)", 10, "subqueries have no meaning here: an expression sees one row")]

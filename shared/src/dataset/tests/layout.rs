@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::{in_output, parse, refusal};
-use crate::dataset::{Lineage, PartitionSpec};
+use crate::dataset::{Lineage, PartitionSpec, partition_warnings};
 
 #[test]
 fn partitions_are_columns_functions_that_name_themselves_or_tables() {
@@ -17,6 +17,25 @@ fn partitions_are_columns_functions_that_name_themselves_or_tables() {
         sql("hour", "date_part('hour', pickup)", true),
     ];
     assert_eq!((output.partition_by.as_slice(), output.max_partitions), (expected.as_slice(), 64));
+}
+
+#[rstest]
+#[case(
+    "[\"month(pickup)\"]",
+    Some("`month(pickup)` puts the same month of every year into one folder: write \"year_month(pickup)\"")
+)]
+#[case(
+    "[{ name = \"q\", expr = \"Quarter(pickup)\" }]",
+    Some("`Quarter(pickup)` puts the same quarter of every year into one folder: write \"year(pickup)\" before it")
+)]
+#[case("[\"year(pickup)\", \"month(pickup)\"]", None)]
+#[case("[\"year\", \"month(pickup)\"]", None)]
+#[case("[\"year_month(pickup)\"]", None)]
+#[case("[\"hour(pickup)\"]", None)]
+fn months_and_quarters_without_their_year_are_warned_of(#[case] entries: &str, #[case] expected: Option<&str>) {
+    let output = parse(&in_output(&format!("partition_by = {entries}"))).spec.output;
+    let expected: Vec<String> = expected.iter().map(|text| format!("output.partition_by: {text}")).collect();
+    assert_eq!(partition_warnings(&output.partition_by), expected);
 }
 
 #[test]
@@ -35,7 +54,7 @@ fn lineage_is_all_none_or_some() {
 )]
 #[case(
     "partition_by = [\"trunc(a)\"]",
-    "8:17: partition `trunc(a)` needs a name: write { name = \"…\", expr = \"trunc(a)\" } (date, year, quarter, month, day, hour name themselves)"
+    "8:17: partition `trunc(a)` needs a name: write { name = \"…\", expr = \"trunc(a)\" } (date, year, year_month, quarter, month, day, hour name themselves)"
 )]
 #[case("partition_by = [{ name = \"a\" }]", "8:17: missing key `expr`: add it to this table")]
 #[case(

@@ -166,6 +166,7 @@ impl Work<'_> {
         }
         tracing::debug!(first_row, rows, "row group copied");
         self.done.rows += RowCounts { read: rows, kept: rows, written: rows, ..RowCounts::default() };
+        self.meter_rows(rows);
         super::add(&mut self.done.warnings, look.warnings);
         Ok(Ran::Through)
     }

@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use self::copy::Copier;
 use super::begun::Begun;
+use super::meter::Metered;
 use super::partitions::Output;
 use super::prepared::{Prepared, PreparedSources};
 use super::{Context, text};
@@ -119,6 +120,7 @@ pub(super) struct Work<'a> {
     quarantine: Option<PartWriter>,
     /// The dataset's reports; none in a trial.
     reports: Option<Collector>,
+    metered: Metered,
     pub(super) done: SliceDone,
 }
 
@@ -180,6 +182,7 @@ impl<'a> Work<'a> {
             output,
             quarantine: None,
             reports,
+            metered: Metered::on(&ctx.meter),
             done,
         })
     }
@@ -275,6 +278,7 @@ impl<'a> Work<'a> {
     pub(super) async fn take(&mut self, cleaned: Cleaned<SelectedRows>) -> Result<()> {
         let Cleaned { mut kept, quarantined, counts, reasons, dropped, warnings, partitions, coerced } = cleaned;
         self.done.rows += counts;
+        self.meter_rows(counts.read);
         add(&mut self.done.reasons, reasons);
         add(&mut self.done.dropped, dropped);
         add(&mut self.done.warnings, warnings);
@@ -299,6 +303,21 @@ impl<'a> Work<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Notes that rows were read: of Parquet, their share of the file's bytes. A text's bytes are noted as they come.
+    pub(super) fn meter_rows(&mut self, rows: u64) {
+        self.metered.add_rows(rows);
+        if self.plan.text.is_none() {
+            let share = u128::from(self.plan.run.source.size) * u128::from(self.metered.rows());
+            let bytes = share.checked_div(u128::from(self.plan.rows)).unwrap_or(0);
+            self.metered.reach(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Notes that so many bytes of the slice were read.
+    pub(super) fn meter_bytes(&mut self, bytes: u64) {
+        self.metered.reach(bytes);
     }
 
     /// Ends the part's row group.
@@ -326,6 +345,7 @@ impl<'a> Work<'a> {
             self.done.reports = figures.reports.into_keys().collect();
             self.done.report_errors = errors;
         }
+        self.metered.keep();
         Ok(self.done)
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 
-use crate::clean::{LINE, RAW, REASONS, ROW};
+use crate::clean::{LINE, RAW, REASON_KEYS, REASONS, ROW, VALUES};
 use crate::clock::SystemClock;
 use crate::dataset::Dataset;
 use crate::ledger::identity::{Purpose, Run};
@@ -155,6 +155,7 @@ fn strings(batches: &[RecordBatch], column: &str) -> Vec<String> {
         let array = match column(batch).as_list_opt::<i32>() {
             Some(list) => {
                 let joined = list.iter().map(|item| {
+                    let item = item.map(|item| cast(&item, &DataType::Utf8).unwrap());
                     item.map(|item| item.as_string::<i32>().iter().flatten().collect::<Vec<_>>().join("; "))
                 });
                 Arc::new(joined.collect::<arrow::array::StringArray>()) as ArrayRef
@@ -230,9 +231,23 @@ async fn rows_that_cannot_be_read_or_do_not_fit_are_set_aside_with_their_text() 
     assert_eq!(strings(&aside, LINE), ["3", "5", "6", "7"]);
     assert_eq!(strings(&aside, ROW), ["1", "2", "3", "4"]);
     assert_eq!(strings(&aside, RAW)[1], "1,2020-01-01 10:00:00");
-    assert_eq!(strings(&aside, "vendor_id"), ["x", "1", "2", "2"]);
+    let values = strings(&aside, VALUES);
+    let wanted = r#"{"vendor_id":"x","pickup_datetime":"2020-01-01 10:00:00","dropoff_datetime":"2020-01-01 10:10:00","fare_amount":"6\r\n","extra_column":"7"}"#;
+    assert_eq!(
+        (values[0].as_str(), values[1].as_str()),
+        (wanted, r#"{"vendor_id":"1","pickup_datetime":"2020-01-01 10:00:00"}"#)
+    );
     assert_eq!(
         strings(&aside, REASONS),
+        [
+            r#"VendorID: "x" is no int32"#,
+            "csv: too few fields",
+            "drop-off after pick-up; fare is not negative",
+            "tpep_pickup_datetime: null, and the contract says nullable = false",
+        ]
+    );
+    assert_eq!(
+        strings(&aside, REASON_KEYS),
         [
             "cast: VendorID",
             "csv: too few fields",
@@ -240,6 +255,16 @@ async fn rows_that_cannot_be_read_or_do_not_fit_are_set_aside_with_their_text() 
             "null: tpep_pickup_datetime",
         ]
     );
+}
+
+#[tokio::test]
+async fn the_meter_tells_every_record_and_byte_that_was_cleaned() {
+    let text: String = std::iter::once("id,note\n".to_owned()).chain((0..2_000).map(|n| format!("{n},n\n"))).collect();
+    let bench = Bench::new();
+    bench.put_and_ingest(&plain_csv(1_000), "t.csv", text.clone()).await;
+    // The header belongs to no slice.
+    let wanted = (2_000, (text.len() - "id,note\n".len()) as u64);
+    assert_eq!((bench.ctx.meter.rows(), bench.ctx.meter.bytes()), wanted);
 }
 
 #[tokio::test]
@@ -269,7 +294,9 @@ async fn a_record_is_set_aside_whole_where_one_of_its_rows_is() {
     assert_eq!(outcome.warnings.get("no array of rows"), Some(&2));
     assert_eq!(strings(&bench.rows(&outcome), "message"), ["c"]);
     let aside = bench.quarantine(&outcome);
-    assert_eq!(strings(&aside, REASONS), ["cast: author", "json: not well formed"]);
+    assert_eq!(strings(&aside, REASON_KEYS), ["cast: author", "json: not well formed"]);
+    // The first of its rows that has it.
+    assert_eq!(strings(&aside, REASONS), [r#"author: "x" is no int32"#, "json: not well formed"]);
     assert_eq!(strings(&aside, RAW), [lines[0].clone(), lines[7].clone()]);
 }
 

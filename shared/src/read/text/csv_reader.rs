@@ -189,6 +189,7 @@ impl Parse for CsvReader {
             without_array: 0,
             bytes,
             fields: Some(Arc::clone(&self.splitter)),
+            paths: None,
             ends_row_group: false,
         }))
     }

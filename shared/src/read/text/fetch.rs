@@ -1,6 +1,8 @@
 //! A source's bytes in order, read a few requests ahead.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -21,6 +23,7 @@ const WAITING: usize = 1;
 #[derive(Debug)]
 pub(super) struct Chunks {
     receiver: mpsc::Receiver<Result<Bytes>>,
+    taken: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -39,12 +42,21 @@ impl Chunks {
                 }
             }
         });
-        Self { receiver, task }
+        Self { receiver, taken: Arc::default(), task }
     }
 
     /// The next chunk; `None` behind the last. Not to be called on a thread that works asynchronous tasks.
     pub fn next(&mut self) -> Result<Option<Bytes>> {
-        self.receiver.blocking_recv().transpose()
+        let chunk = self.receiver.blocking_recv().transpose()?;
+        if let Some(chunk) = &chunk {
+            self.taken.fetch_add(u64::try_from(chunk.len()).unwrap_or(0), Ordering::Relaxed);
+        }
+        Ok(chunk)
+    }
+
+    /// Bytes that [`next`](Self::next) gave, for others to look at meanwhile.
+    pub fn taken(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.taken)
     }
 
     /// [`next`](Self::next) for asynchronous callers.

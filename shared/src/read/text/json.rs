@@ -9,7 +9,7 @@ use std::ops::Range;
 use memchr::memchr2;
 
 use super::escape::unescape;
-use super::tree::{Node, Tree};
+use super::tree::{Node, Slot, Tree};
 
 /// Why a record cannot be read.
 pub type Problem = &'static str;
@@ -73,6 +73,14 @@ impl Walk {
         walker.object(&tree.root, None)?;
         walker.blank();
         if walker.at == line.len() { Ok(()) } else { Err(BROKEN) }
+    }
+
+    /// What was found of a column, by index, in a row of the record.
+    pub fn found(&self, tree: &Tree, row: usize, column: usize) -> Option<&Found> {
+        match tree.columns.get(column)? {
+            Slot::Record(slot) => self.record.get(*slot),
+            Slot::Element(slot) => self.elements.get(row * tree.element_slots + slot),
+        }
     }
 
     /// A found value's text.

@@ -11,9 +11,9 @@ use super::json::{Found, Walk};
 use super::prefilter::Prefilter;
 use super::reader::Parse;
 use super::shape::TextShape;
-use super::tree::{Slot, Tree};
+use super::tree::Tree;
 use super::window::Window;
-use super::{Origin, TextBatch, TextSlice};
+use super::{Origin, Paths, TextBatch, TextSlice};
 use crate::Result;
 use crate::dataset::{Condition, Scalar};
 
@@ -27,13 +27,12 @@ const BATCH_BYTES: usize = 16 << 20;
 /// Parses records.
 #[derive(Debug)]
 pub(super) struct JsonReader {
-    tree: Tree,
+    paths: Arc<Paths>,
     keep: Vec<Condition>,
     prefilter: Prefilter,
     schema: SchemaRef,
     columns: Vec<ColumnBuilder>,
     walk: Walk,
-    depth: u32,
     next_record: u64,
     line: u64,
     mark: bool,
@@ -55,13 +54,12 @@ impl JsonReader {
     pub fn new(shape: &TextShape, slice: &TextSlice) -> Result<Self, String> {
         let columns = shape.schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type()));
         Ok(Self {
-            tree: Tree::of(&shape.mapped, &shape.keep)?,
+            paths: Arc::new(Paths { tree: Tree::of(&shape.mapped, &shape.keep)?, depth: shape.depth }),
             prefilter: Prefilter::new(&shape.keep),
             keep: shape.keep.clone(),
             schema: shape.schema.clone(),
             columns: columns.collect::<Result<_, _>>()?,
             walk: Walk::default(),
-            depth: shape.depth,
             next_record: slice.first_record,
             line: slice.line,
             mark: slice.at_start,
@@ -77,7 +75,7 @@ impl JsonReader {
         }
         let walked = self
             .walk
-            .through(&self.tree, line, self.depth)
+            .through(&self.paths.tree, line, self.paths.depth)
             .and_then(|()| if self.rows_bytes(line) > ROWS_BYTES { Err(TOO_WIDE) } else { Ok(()) });
         match walked {
             Ok(()) if self.is_kept(line) => {
@@ -95,7 +93,7 @@ impl JsonReader {
     }
 
     fn is_kept(&self, line: &[u8]) -> bool {
-        self.keep.iter().zip(&self.tree.conditions).all(|(condition, slot)| {
+        self.keep.iter().zip(&self.paths.tree.conditions).all(|(condition, slot)| {
             let Some(found) = self.walk.record.get(*slot) else { return false };
             let Some(text) = self.walk.text(line, found) else { return false };
             condition.values.iter().any(|value| match (value, found) {
@@ -109,7 +107,7 @@ impl JsonReader {
     /// The text that the record's rows hold.
     fn rows_bytes(&self, line: &[u8]) -> usize {
         let length = |found: &Found| self.walk.text(line, found).map_or(0, <[u8]>::len);
-        let rows = if self.tree.array.is_some() { self.walk.rows } else { 1 };
+        let rows = if self.paths.tree.array.is_some() { self.walk.rows } else { 1 };
         let once: usize = self.walk.elements.iter().map(length).sum();
         // What a row costs besides its text.
         const ROW_BYTES: usize = 16;
@@ -118,17 +116,14 @@ impl JsonReader {
     }
 
     fn push(&mut self, line: &[u8], record: usize, made: &mut Made) {
-        let rows = if self.tree.array.is_some() { self.walk.rows } else { 1 };
-        if self.tree.array.is_some() && !self.walk.has_array {
+        let rows = if self.paths.tree.array.is_some() { self.walk.rows } else { 1 };
+        if self.paths.tree.array.is_some() && !self.walk.has_array {
             made.without_array += 1;
         }
         for row in 0..rows {
             made.row_records.push(record);
-            for (column, slot) in self.columns.iter_mut().zip(&self.tree.columns) {
-                let found = match slot {
-                    Slot::Record(slot) => self.walk.record.get(*slot),
-                    Slot::Element(slot) => self.walk.elements.get(row * self.tree.element_slots + slot),
-                };
+            for (at, column) in self.columns.iter_mut().enumerate() {
+                let found = self.walk.found(&self.paths.tree, row, at);
                 match found.and_then(|found| self.walk.text(line, found)) {
                     Some(text) => column.push(text),
                     None => column.push_null(),
@@ -181,6 +176,7 @@ impl Parse for JsonReader {
             without_array: made.without_array,
             bytes,
             fields: None,
+            paths: Some(Arc::clone(&self.paths)),
             ends_row_group: false,
         }))
     }

@@ -121,6 +121,33 @@ impl Fields {
     }
 }
 
+/// Finds the values of a JSON record, once more, for those who set it aside.
+#[derive(Debug)]
+pub struct Paths {
+    tree: tree::Tree,
+    depth: u32,
+}
+
+/// A value as a JSON record has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// A string without its quotes and escapes; anything else as it is written.
+    pub text: String,
+    /// Whether it is a string.
+    pub is_string: bool,
+}
+
+impl Paths {
+    /// A column's value in a row that the record makes, by index; `None` for null.
+    pub fn value(&self, record: &[u8], row: usize, column: usize) -> Option<Written> {
+        let mut walk = json::Walk::default();
+        walk.through(&self.tree, record, self.depth).ok()?;
+        let found = walk.found(&self.tree, row, column)?;
+        let text = String::from_utf8_lossy(walk.text(record, found)?).into_owned();
+        Some(Written { text, is_string: !matches!(found, json::Found::Bare(_)) })
+    }
+}
+
 /// Records, and the rows made of them.
 #[derive(Debug)]
 pub struct TextBatch {
@@ -142,6 +169,8 @@ pub struct TextBatch {
     pub bytes: Arc<Vec<u8>>,
     /// CSV: what tells a record's fields apart.
     pub fields: Option<Arc<Fields>>,
+    /// NDJSON: what finds a record's values.
+    pub paths: Option<Arc<Paths>>,
     /// Whether an output row group ends here.
     pub ends_row_group: bool,
 }

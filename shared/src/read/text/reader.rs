@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -24,6 +26,7 @@ const WAITING: usize = 1;
 pub struct TextReader {
     batches: mpsc::Receiver<Result<Given>>,
     covered: Option<Range<u64>>,
+    taken: Arc<AtomicU64>,
     uri: String,
 }
 
@@ -52,6 +55,7 @@ impl TextReader {
     /// Opens a slice of a source.
     pub fn open(source: &SourceFile, shape: &TextShape, slice: TextSlice) -> Result<Self> {
         let chunks = Chunks::of(source.clone(), slice.bytes.clone());
+        let taken = chunks.taken();
         let (uri, packing) = (source.uri(), Packing::of(&source.key));
         let limits = Limits { uri: uri.clone(), expansion: shape.expansion };
         let inflow = Inflow::new(chunks, packing, limits)?;
@@ -65,7 +69,7 @@ impl TextReader {
         let (sender, batches) = mpsc::channel(WAITING);
         let job = Job { window, parse, slice, uri: uri.clone(), is_plain: packing == Packing::Plain };
         tokio::task::spawn_blocking(move || job.run(&sender));
-        Ok(Self { batches, covered: None, uri })
+        Ok(Self { batches, covered: None, taken, uri })
     }
 
     /// The next batch; `None` at the slice's end. Not to be called again after an error.
@@ -80,6 +84,11 @@ impl TextReader {
             None if self.covered.is_some() => Ok(None),
             None => Err(Error::Internal(format!("{}: the reader ended before the slice", self.uri))),
         }
+    }
+
+    /// How many bytes of the object have gone into the decoder: a little more than what the batches so far were made of.
+    pub fn bytes_taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// The bytes of the object that were read, once all were: they end where a record does.
