@@ -3,7 +3,7 @@
 //! A record has one fate, however many rows an array of it makes: where one of them is set aside the whole record is, so
 //! that it can be mended and delivered again without a row coming twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;
