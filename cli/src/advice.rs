@@ -5,6 +5,7 @@ use rowmill::dataset::Dataset;
 use rowmill::reports::Shown;
 
 use crate::args::RunArgs;
+use crate::intact::Problem;
 use crate::paste::Paste;
 use crate::render::{length, plural};
 use crate::report::{Report, Status};
@@ -14,7 +15,10 @@ pub fn advise(report: &mut Report, args: &RunArgs, unpublished: usize) -> Vec<St
     for run in report.runs.iter_mut().filter(|run| !run.damaged.is_empty()) {
         let again = Paste::reprocess(args, [run.source.uri.as_str()]);
         let makes = if run.damaged.len() == 1 { "makes it again" } else { "makes them again" };
-        run.error = run.error.take().map(|error| format!("{error}: `{again}` {makes}"));
+        // A run never replaces what it did not write.
+        let is_foreign = run.damaged.iter().any(|damaged| matches!(damaged.problem, Problem::Size { .. }));
+        let first = if is_foreign { "move what has another size out of the sink, then " } else { "" };
+        run.error = run.error.take().map(|error| format!("{error}: {first}`{again}` {makes}"));
     }
     let mut notes = Vec::new();
     if report.totals.stale > 0 {

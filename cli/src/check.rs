@@ -69,9 +69,6 @@ struct Planned {
 /// Runs the command.
 pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
     let dataset = read_dataset(&args.dataset)?;
-    for warning in partition_warnings(&dataset.spec.output.partition_by) {
-        eprintln!("warning: {warning}");
-    }
     let stores = Arc::new(AnyStores::default());
     let names =
         named(stores.as_ref(), dataset.web_rules(), &args.sources, None, dataset.spec.source.format.extensions())
@@ -96,7 +93,7 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Fault> {
     let mut checked = Checked {
         dataset: dataset.spec.name.clone(),
         config: dataset.hash.clone(),
-        warnings: Vec::new(),
+        warnings: partition_warnings(&dataset.spec.output.partition_by),
         looked_at: None,
         sources,
         totals: Estimate::default(),

@@ -67,7 +67,7 @@ async fn begin<'a>(
     is_empty: bool,
 ) -> Result<Ingest<'a>, Fault> {
     if asked.intent != Intent::TestSubset && !asked.dry_run && !is_empty {
-        engine.ctx.ledger.own_prefix(dataset).await?;
+        engine.ctx.ledger.own_prefix(dataset).await.map_err(|error| Fault::from(error).then(RESUME))?;
     }
     sink.collect_garbage().await;
     Ingest::new(&engine.ctx, dataset, asked).await

@@ -169,7 +169,7 @@ fn months_are_folders_with_their_year_and_check_warns_of_months_without() {
             .replace("row_group_rows = 10\n", ""),
     );
     let checked = run(folder.path(), &["check", "trips.toml"]);
-    assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{checked:#?}");
+    assert!(checked.code == 0 && !checked.stderr.contains("into one folder"), "{checked:#?}");
     let ran = run(folder.path(), &RUN);
     assert_eq!(ran.code, 0, "{ran:#?}");
     let parts = names(&visible(&folder.path().join("out")));

@@ -109,6 +109,10 @@ fn parts_that_are_gone_or_changed_by_hand_are_told_and_made_again_by_the_command
     assert!(text.stderr.contains(" parts is gone from the sink: `rowmill run"), "{text:#?}");
     let again = commands(&text.stderr);
     assert_eq!(again.len(), 2, "{text:#?}");
+    assert!(text.stderr.contains(": move what has another size out of the sink, then `rowmill run"), "{text:#?}");
+    let refused = again.iter().map(|command| place.paste(command).code);
+    assert_eq!(refused.max(), Some(1), "somebody's object is not replaced");
+    std::fs::remove_file(last).unwrap();
     for command in again {
         let again = place.paste(&command);
         assert_eq!(again.code, 0, "{command}: {again:#?}");

@@ -150,10 +150,9 @@ pub fn partition_warnings(partition_by: &[PartitionSpec]) -> Vec<String> {
     let tells_year = partition_by.iter().map(text).any(|expr| expr.contains("year") || expr.contains("date"));
     let entries = partition_by.iter().filter(|_| !tells_year);
     let without_year = entries.filter_map(|entry| {
-        let expr = text(entry);
-        let (word, argument) =
-            expr.split_once('(').map(|(word, argument)| (word.trim(), argument.trim_end_matches(')')))?;
-        let instead = match word {
+        let (word, argument) = entry.expr().split_once('(')?;
+        let (word, argument) = (word.trim().to_lowercase(), argument.trim_end().trim_end_matches(')'));
+        let instead = match word.as_str() {
             "month" => format!("\"year_month({argument})\""),
             "quarter" => format!("\"year({argument})\" before it"),
             _ => return None,
