@@ -19,12 +19,14 @@
 //! | timestamp without zone | with zone | read as local time in that zone; times the zone skips or repeats do not |
 //! | timestamp with zone | without zone, another zone | the same instant, as UTC without a zone |
 //! | integer ↔ timestamp, date | | the number of units since 1970-01-01 |
-//! | string | anything | what parses, in full; white space around a number is ignored |
+//! | string | anything | what parses, in full; white space around a number is ignored; `[csv]` may say how it is written |
 //! | binary | string | UTF-8 |
 //!
 //! Other pairs, and nested types, are refused when the cast is planned.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_empty_array, new_null_array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringBuilder, new_empty_array, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::boolean::not;
 use arrow::compute::kernels::cmp::eq;
@@ -33,6 +35,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
 use super::{numeric, types};
+use crate::dataset::{Notation, Rule};
 
 /// How to bring a column from one type to another.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub(super) struct Cast {
 /// Gives null for what it cannot represent.
 #[derive(Debug, Clone, PartialEq)]
 enum Step {
+    /// Text in the notation that the casts read.
+    Respell(Rule),
     /// Arrow's cast, where its own rules are the ones wanted.
     Arrow(DataType),
     /// Arrow's cast, kept where casting back gives the same value.
@@ -68,6 +73,17 @@ impl Cast {
         let plan = Self { to: to.clone(), steps };
         // An empty column tells what no plan knows, such as a time zone without an entry in the zone database.
         plan.apply(&new_empty_array(from)).map_err(|error| format!("{}: {error}", refusal()))?;
+        Ok(plan)
+    }
+
+    /// The same, where the dataset says how texts are written.
+    pub(super) fn plan_written(from: &DataType, to: &DataType, notation: &Notation) -> Result<Self, String> {
+        let mut plan = Self::plan(from, to)?;
+        if from == &DataType::Utf8
+            && let Some(rule) = types::written(to).and_then(|what| notation.rule(what))
+        {
+            plan.steps.insert(0, Step::Respell(rule));
+        }
         Ok(plan)
     }
 
@@ -198,6 +214,14 @@ fn plan_steps(from: &DataType, to: &DataType) -> Option<Vec<Step>> {
 impl Step {
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         match self {
+            Self::Respell(rule) => {
+                let mut spelt = String::new();
+                let mut texts = StringBuilder::with_capacity(array.len(), 0);
+                for text in array.as_string::<i32>() {
+                    texts.append_option(text.and_then(|text| rule.respell(text, &mut spelt)));
+                }
+                Ok(Arc::new(texts.finish()))
+            }
             Self::Arrow(to) => arrow_cast(array, to),
             Self::RoundTrip(to) => {
                 let there = arrow_cast(array, to)?;

@@ -24,10 +24,12 @@ use crate::read::text::{Origin, TextBatch, reads};
 use crate::selected::SelectedRows;
 use crate::{Error, Result};
 
-/// The record as it stands in the source; what is not UTF-8 in it is replaced by U+FFFD.
+/// The record as it stands in the source, decoded; what cannot be is replaced by U+FFFD.
 pub const RAW: &str = "_rowmill_raw";
 /// The line that the record starts in, from 1.
 pub const LINE: &str = "_rowmill_line";
+/// Why a record may be set aside besides: it is read as UTF-8, and is not.
+pub const OTHER_ENCODING: &str = "csv: not UTF-8: is `encoding` missing in [csv]?";
 
 /// The checked cast from text to a type.
 #[derive(Debug, Clone)]
@@ -180,7 +182,12 @@ impl Cleaner {
             let Some(row) = unfit.set_indices().next() else { continue };
             let record = record_of(batch, row).and_then(|record| batch.records.get(record));
             let to = types::describe(column.field.data_type());
-            let what = format!("a value of column `{}` does not fit {to}", column.field.name());
+            let mut what = format!("a value of column `{}` does not fit {to}", column.field.name());
+            if record.is_some_and(|record| is_other_encoding(batch, record)) {
+                what.push_str(
+                    "; the record is not UTF-8: write the file's encoding in [csv], such as encoding = \"latin1\"",
+                );
+            }
             return Err(record.map_or_else(|| Error::Internal(what.clone()), |record| place(record, what.clone())));
         }
         Ok(())
@@ -199,7 +206,10 @@ impl Cleaner {
             let fields = batch.fields.as_ref().map(|fields| fields.of(batch.text(record))).unwrap_or_default();
             let mut fields = fields.into_iter();
             columns.iter_mut().for_each(|column| column.append_option(fields.next().flatten()));
-            raw.append_value(String::from_utf8_lossy(batch.text(record)));
+            raw.append_value(match &batch.fields {
+                Some(fields) => fields.raw(batch.text(record)),
+                None => String::from_utf8_lossy(batch.text(record)),
+            });
             why.iter().for_each(|reason| reasons.values().append_value(reason));
             reasons.append(true);
             sources.append_value(&self.source_uri);
@@ -229,6 +239,11 @@ fn record_of(batch: &TextBatch, row: usize) -> Option<usize> {
     }
 }
 
+/// Whether a record is read as UTF-8 and is not.
+fn is_other_encoding(batch: &TextBatch, record: &Origin) -> bool {
+    batch.fields.as_ref().is_some_and(|fields| fields.is_other_encoding(batch.text(record)))
+}
+
 /// What becomes of a batch's records.
 struct Fates {
     /// Records set aside, in order, each with its reasons.
@@ -246,6 +261,11 @@ impl Fates {
         for (reason, rows) in &verdict.reasons {
             for record in rows.set_indices().filter_map(|row| record_of(batch, row)) {
                 why.entry(record).or_default().insert(reason.clone());
+            }
+        }
+        for (record, reasons) in &mut why {
+            if batch.records.get(*record).is_some_and(|record| is_other_encoding(batch, record)) {
+                reasons.insert(OTHER_ENCODING.to_owned());
             }
         }
         let filtered = match &verdict.left_out {

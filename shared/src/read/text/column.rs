@@ -13,7 +13,8 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, Date32Type, Float32Type, Fl
 use arrow::error::ArrowError;
 
 use super::number;
-use crate::clean::TextCast;
+use crate::clean::{TextCast, types};
+use crate::dataset::{Notation, Rule};
 
 /// A finished column.
 #[derive(Debug)]
@@ -55,7 +56,13 @@ pub(super) struct ColumnBuilder {
     /// Texts that wait for `cast`, and their rows.
     waiting: Vec<(usize, Vec<u8>)>,
     cast: Option<TextCast>,
+    /// How texts are brought into the notation that is read here, where they are not in it.
+    rule: Option<Rule>,
+    spelt: String,
 }
+
+/// What is no UTF-8, and so fits no type.
+const UNFIT: &[u8] = b"\xff";
 
 /// Whether text can become values of this type while it is read. Others are read as strings, and cast later.
 pub(super) fn reads(data_type: &DataType) -> bool {
@@ -105,7 +112,15 @@ impl ColumnBuilder {
             nulls: 0,
             waiting: Vec::new(),
             cast,
+            rule: None,
+            spelt: String::new(),
         })
+    }
+
+    /// The same for texts in another notation.
+    pub fn written(data_type: &DataType, notation: &Notation) -> Result<Self, String> {
+        let rule = types::written(data_type).and_then(|what| notation.rule(what));
+        Ok(Self { rule, ..Self::new(data_type)? })
     }
 
     /// Whether values make no difference.
@@ -128,6 +143,27 @@ impl ColumnBuilder {
 
     /// Appends the value that a text stands for.
     pub fn push(&mut self, text: &[u8]) {
+        if self.rule.is_some() {
+            self.push_respelled(text);
+        } else {
+            self.push_usual(text);
+        }
+    }
+
+    /// Appends a value that fits no type.
+    pub fn push_unfit(&mut self) {
+        self.push_usual(UNFIT);
+    }
+
+    fn push_respelled(&mut self, text: &[u8]) {
+        let mut spelt = std::mem::take(&mut self.spelt);
+        let text = std::str::from_utf8(text).ok();
+        let usual = self.rule.as_ref().and_then(|rule| rule.respell(text?, &mut spelt));
+        self.push_usual(usual.map_or(UNFIT, str::as_bytes));
+        self.spelt = spelt;
+    }
+
+    fn push_usual(&mut self, text: &[u8]) {
         let read = match &mut self.values {
             Values::Skipped(rows) => {
                 *rows += 1;

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::column::ColumnBuilder;
 use super::csv::{Dialect, Field, Record, record, undouble};
+use super::encoding::{decode, encode};
 use super::reader::Parse;
 use super::shape::TextShape;
 use super::window::Window;
@@ -48,7 +49,8 @@ pub(super) struct Nulls {
 
 impl Nulls {
     pub fn of(shape: &TextShape) -> Self {
-        let texts = shape.csv.nulls.iter().filter(|text| !text.is_empty()).map(|text| text.clone().into_bytes());
+        let texts = shape.csv.nulls.iter().filter(|text| !text.is_empty());
+        let texts = texts.filter_map(|text| encode(shape.encoding, text));
         Self {
             empty: shape.csv.nulls.iter().any(String::is_empty),
             texts: texts.collect(),
@@ -66,10 +68,11 @@ impl Nulls {
 
 impl CsvReader {
     pub fn new(shape: &TextShape, slice: &TextSlice) -> Result<Self, String> {
-        let columns = shape.schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type()));
+        let column = |data_type| ColumnBuilder::written(data_type, &shape.notation);
+        let columns = shape.schema.fields().iter().map(|field| column(field.data_type()));
         Ok(Self {
             dialect: shape.dialect(),
-            splitter: Arc::new(Fields { dialect: shape.dialect(), nulls: Nulls::of(shape) }),
+            splitter: Arc::new(Fields { dialect: shape.dialect(), nulls: Nulls::of(shape), encoding: shape.encoding }),
             schema: shape.schema.clone(),
             columns: columns.collect::<Result<_, _>>()?,
             fields: Vec::new(),
@@ -118,12 +121,21 @@ impl CsvReader {
             let text = bytes.get(field.start..field.end).unwrap_or_default();
             if column.is_skipped() || self.splitter.nulls.is_null(text, field.quoted) {
                 column.push_null();
-            } else if field.doubled {
+                continue;
+            }
+            let text = if field.doubled {
                 self.scratch.clear();
                 undouble(text, quote, &mut self.scratch);
-                column.push(&self.scratch);
+                &self.scratch
             } else {
-                column.push(text);
+                text
+            };
+            match self.splitter.encoding {
+                None => column.push(text),
+                Some(encoding) => match decode(encoding, text) {
+                    Some(text) => column.push(text.as_bytes()),
+                    None => column.push_unfit(),
+                },
             }
         }
     }

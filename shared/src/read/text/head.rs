@@ -1,12 +1,15 @@
 //! What a file's beginning tells: where its records start, what its columns are called, and what they look like.
 
+use std::borrow::Cow;
+
 use super::csv::{Field, record, undouble};
 use super::csv_reader::{BYTE_ORDER_MARK, Nulls};
+use super::encoding::{decode, utf16};
 use super::fetch::Chunks;
 use super::inflate::{Inflow, Limits, Packing};
 use super::number;
 use super::shape::TextShape;
-use crate::dataset::{ColumnType, Format, TimeUnit};
+use crate::dataset::{ColumnType, Format, Notation, TimeUnit, Written};
 use crate::read::SourceFile;
 use crate::{Error, Result};
 
@@ -39,13 +42,7 @@ pub struct Head {
 /// [`Error::Source`] for a header without sense, a file in another encoding or damaged; [`Error::Limit`] for too many
 /// columns or a header that does not end.
 pub async fn head(source: &SourceFile, shape: &TextShape) -> Result<Head> {
-    let read = source.size.min(SAMPLE_BYTES);
-    let chunks = Chunks::of(source.clone(), 0..read);
-    let limits = Limits { uri: source.uri(), expansion: shape.expansion };
-    let packing = Packing::of(&source.key);
-    let is_all = read == source.size;
-    let sample = tokio::task::spawn_blocking(move || sample(chunks, packing, limits, is_all));
-    let sample = sample.await.map_err(|error| Error::Internal(format!("reading a sample: {error}")))??;
+    let sample = sampled(source, shape.expansion).await?;
     let mut head = look(&sample.bytes, sample.is_whole, shape).map_err(|problem| source.error(problem))?;
     let records = u128::from(records(&sample.bytes, &head, shape));
     let packed = u128::from(sample.packed_bytes.max(1));
@@ -53,16 +50,28 @@ pub async fn head(source: &SourceFile, shape: &TextShape) -> Result<Head> {
     Ok(head)
 }
 
-struct Sample {
+pub(super) struct Sample {
     /// Plain bytes.
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// The object's bytes that they came from.
-    packed_bytes: u64,
+    pub packed_bytes: u64,
     /// Whether they are all.
-    is_whole: bool,
+    pub is_whole: bool,
 }
 
-fn records(bytes: &[u8], head: &Head, shape: &TextShape) -> u64 {
+/// A source's first bytes. `expansion` bounds the plain ones per packed byte.
+pub(super) async fn sampled(source: &SourceFile, expansion: u64) -> Result<Sample> {
+    let read = source.size.min(SAMPLE_BYTES);
+    let chunks = Chunks::of(source.clone(), 0..read);
+    let limits = Limits { uri: source.uri(), expansion };
+    let packing = Packing::of(&source.key);
+    let is_all = read == source.size;
+    let sample = tokio::task::spawn_blocking(move || sample(chunks, packing, limits, is_all));
+    sample.await.map_err(|error| Error::Internal(format!("reading a sample: {error}")))?
+}
+
+/// Whole records behind the header, the last one perhaps cut.
+pub(super) fn records(bytes: &[u8], head: &Head, shape: &TextShape) -> u64 {
     let (mut at, mut records, mut none) = (usize::try_from(head.header_bytes).unwrap_or(usize::MAX), 0, Vec::new());
     while let Some(found) = record::<false>(shape.dialect(), bytes, at, true, &mut none) {
         at = found.next;
@@ -87,11 +96,16 @@ fn sample(chunks: Chunks, packing: Packing, limits: Limits, is_all: bool) -> Res
     Ok(Sample { bytes, packed_bytes: inflow.used(), is_whole })
 }
 
-fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String> {
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err("it is UTF-16, and text is read as UTF-8: convert it".to_owned());
+pub(super) fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String> {
+    if let Some(name) = utf16(bytes) {
+        return Err(format!("it is {name}, and text is read as UTF-8 or in an encoding of single bytes: convert it"));
     }
-    let mut at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let has_mark = bytes.starts_with(BYTE_ORDER_MARK);
+    if let Some(encoding) = shape.encoding.filter(|_| has_mark) {
+        let name = encoding.name();
+        return Err(format!("it begins as UTF-8 does, with a byte order mark, and [csv] encoding says {name}"));
+    }
+    let mut at = if has_mark { BYTE_ORDER_MARK.len() } else { 0 };
     let mut head = Head { header_bytes: wide(at), ..Head::default() };
     if shape.format != Format::Csv {
         return Ok(head);
@@ -144,7 +158,15 @@ fn header(bytes: &[u8], fields: &[Field], shape: &TextShape) -> Result<Vec<Optio
         } else {
             plain.extend_from_slice(text)
         }
-        let name = String::from_utf8(plain).map_err(|_| "its header is not UTF-8: convert it".to_owned())?;
+        let name = match shape.encoding {
+            None => String::from_utf8(plain).map_err(|_| {
+                "its header is not UTF-8: convert it, or write its encoding in [csv], such as encoding = \"latin1\""
+                    .to_owned()
+            })?,
+            Some(encoding) => decode(encoding, &plain)
+                .map(Cow::into_owned)
+                .ok_or_else(|| format!("its header is not {}: write another encoding in [csv]", encoding.name()))?,
+        };
         let name = name.trim().to_owned();
         if !name.is_empty() && names.contains(&Some(name.clone())) {
             return Err(format!("its header names `{name}` twice: rename one of the two"));
@@ -176,6 +198,25 @@ impl Guess {
         self.timestamp = self.timestamp && !text.ends_with(b"Z") && number::timestamp(text, 6).is_some();
     }
 
+    /// The same for a text in another notation.
+    fn narrow_written(&mut self, text: &[u8], notation: &Notation) {
+        let mut spelt = String::new();
+        let mut narrowed = |what: Written| {
+            let text = match notation.rule(what) {
+                None => text,
+                Some(rule) => std::str::from_utf8(text)
+                    .ok()
+                    .and_then(|text| rule.respell(text, &mut spelt))
+                    .map_or(&b""[..], str::as_bytes),
+            };
+            let mut guess = *self;
+            guess.narrow(text);
+            guess
+        };
+        let [numbers, dates, timestamps] = [Written::Number, Written::Date, Written::Timestamp].map(&mut narrowed);
+        *self = Self { date: dates.date, timestamp: timestamps.timestamp, ..numbers };
+    }
+
     fn column_type(self) -> ColumnType {
         match self {
             Self { seen: false, .. } => ColumnType::String,
@@ -186,6 +227,15 @@ impl Guess {
             _ => ColumnType::String,
         }
     }
+}
+
+/// Whether the record taken for the header looks like data: its values are what the columns' are, where those are no strings.
+pub(super) fn is_data(bytes: &[u8], head: &Head, shape: &TextShape) -> bool {
+    let first = bytes.get(..usize::try_from(head.header_bytes).unwrap_or(usize::MAX)).unwrap_or_default();
+    let from = if first.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let first = types(first, from, true, shape, head.names.len());
+    let mut typed = head.types.iter().zip(&first).filter(|(found, _)| **found != ColumnType::String).peekable();
+    typed.peek().is_some() && typed.all(|(_, first)| *first != ColumnType::String)
 }
 
 /// What each column's values in the sample are.
@@ -201,8 +251,10 @@ fn types(bytes: &[u8], from: usize, is_whole: bool, shape: &TextShape, columns: 
         }
         for (guess, field) in guesses.iter_mut().zip(&fields) {
             let text = bytes.get(field.start..field.end).unwrap_or_default();
-            if !nulls.is_null(text, field.quoted) {
-                guess.narrow(text);
+            match nulls.is_null(text, field.quoted) {
+                true => {}
+                false if shape.notation.is_usual() => guess.narrow(text),
+                false => guess.narrow_written(text, &shape.notation),
             }
         }
     }
