@@ -47,6 +47,14 @@ impl Fault {
         Self::Failed(anyhow::anyhow!("{message}"))
     }
 
+    /// The same, and what to do once the cause is mended. What is the user's to mend says so itself.
+    pub fn then(self, remedy: &str) -> Self {
+        match self {
+            Self::Usage(error) => Self::Usage(error),
+            Self::Failed(error) => Self::Failed(anyhow::anyhow!("{error:#}; then {remedy}")),
+        }
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {

@@ -112,7 +112,8 @@ impl<'a> Ingest<'a> {
             return Ok(());
         }
         self.taken += 1;
-        self.start(source).await
+        // Runs that were opened before this one stay open.
+        self.start(source).await.map_err(|fault| fault.then(RESUME))
     }
 
     /// Has it recorded that a web server has no such file.

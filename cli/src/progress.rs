@@ -44,14 +44,14 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {msg}, {prefix} [{elapsed}]") {
             bar.set_style(style);
         }
-        let following = (!bar.is_hidden()).then(|| {
-            bar.enable_steady_tick(TICK);
-            tokio::spawn(follow(bar.clone(), meter, expected.bytes))
-        });
         let (ended, planned, slices, recorded) = (0, HashSet::new(), 0, 0);
-        let mut bar = Self { bar, following, expected, ended, planned, slices, recorded };
-        bar.tell();
-        bar
+        let mut shown = Self { bar, following: None, expected, ended, planned, slices, recorded };
+        shown.tell();
+        if !shown.bar.is_hidden() {
+            shown.bar.enable_steady_tick(TICK);
+            shown.following = Some(tokio::spawn(follow(shown.bar.clone(), meter, expected.bytes)));
+        }
+        shown
     }
 
     /// Takes note of what happened.
@@ -74,9 +74,13 @@ impl Bar {
     }
 
     fn tell(&mut self) {
-        let (runs, slices) = (length(self.expected.runs), length(self.slices));
-        let (ended, recorded) = (length(self.ended.min(self.expected.runs)), length(self.recorded));
-        self.bar.set_prefix(format!("{recorded}/{slices} slices, {ended}/{runs} runs"));
+        let ended = length(self.ended.min(self.expected.runs));
+        let runs = format!("{ended}/{} runs", length(self.expected.runs));
+        self.bar.set_prefix(match self.slices {
+            // Nothing is planned yet, or the sources are a slice each.
+            0 => runs,
+            slices => format!("{}/{} slices, {runs}", length(self.recorded), length(slices)),
+        });
     }
 }
 

@@ -60,8 +60,8 @@ async fn messages(stack: &Stack, of: crate::args::DlqArg, args: &RedriveArgs) ->
 
 async fn on_stack(stack: &Stack, args: &RedriveArgs) -> Result<Exit, Fault> {
     let Found { failed, open } = failed_runs(&stack.ledger().await?, args).await?;
-    tell_open(&open, args);
     if failed.is_empty() {
+        tell_open(&open, args);
         return nothing(args.json);
     }
     let runs = failed.into_iter().map(|run| run.run_id).collect();

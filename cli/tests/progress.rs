@@ -26,7 +26,7 @@ fn a_bar_with_rows_and_bytes_moves_on_a_terminal_while_a_slice_is_cleaned() {
     let ran = Ran::of(output);
     assert_eq!(ran.code, 0, "{ran:#?}");
     let drawn: Vec<&str> = ran.stdout.split(['\r', '\n']).filter(|line| line.contains(" rows, ")).collect();
-    let midway = |line: &&&str| line.contains(" 0/0 slices, 0/4 runs") && !line.contains(" 0 rows, ");
+    let midway = |line: &&&str| line.contains(" MB, 0/4 runs") && !line.contains(" 0 rows, ");
     assert!(drawn.iter().find(midway).is_some(), "{drawn:#?}");
 }
 

@@ -166,9 +166,9 @@ fn a_new_report_says_when_it_comes() {
 }
 
 /// What makes no more room than a full disk: files that may have so few bytes.
-fn cramped(folder: &Path, arguments: &[&str]) -> Ran {
+fn cramped(folder: &Path, half_kilobytes: u64, arguments: &[&str]) -> Ran {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 40; exec \"$@\"", "sh"]);
+    shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {half_kilobytes}; exec \"$@\""), "sh"]);
     let command = rowmill(folder);
     shell.arg(command.get_program()).args(arguments).current_dir(folder);
     Ran::of(shell.output().unwrap())
@@ -179,7 +179,7 @@ fn a_run_without_room_on_the_disk_is_open_wherever_one_looks_and_goes_on() {
     let place = Place::new(20_000);
     let month = "trips/fhvhv_tripdata_2019-06.parquet";
     let arguments = ["run", "--json", "--dataset", "my plain.toml", "--sink", "my out", month];
-    let full = cramped(&place.folder, &arguments);
+    let full = cramped(&place.folder, 20, &arguments);
     assert_eq!(full.code, 1, "{full:#?}");
     let report = full.json();
     assert_eq!((number(&report["totals"], "open"), number(&report["totals"], "failed")), (1, 0), "{report}");
@@ -216,6 +216,15 @@ fn a_run_without_room_on_the_disk_is_open_wherever_one_looks_and_goes_on() {
     let done = place.paste(&format!("{} --json", again[0]));
     assert_eq!((done.code, statuses(&done)), (0, vec!["complete".to_owned()]), "{done:#?}");
     assert_eq!(done.json()["runs"][0]["run_id"], id);
+}
+
+#[test]
+fn a_sink_without_room_for_a_run_says_what_to_do() {
+    let place = Place::new(1_000);
+    let none = cramped(&place.folder, 0, &["run", "--dataset", "my plain.toml", "--sink", "my out", "trips"]);
+    assert_eq!(none.code, 1, "{none:#?}");
+    assert!(none.stderr.contains("ulimit -f") && none.stderr.contains("then run the same command again"), "{none:#?}");
+    assert_eq!(run(&place.folder, &["redrive", "--sink", "my out"]).code, 0);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn years_as_days(span: Span) -> Option<Span> {
 pub fn text(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    match units.into_iter().find(|(length, _)| seconds >= *length && seconds % length == 0) {
+    match units.into_iter().find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length)) {
         Some((length, unit)) => format!("{}{unit}", seconds / length),
         None => format!("{seconds}s"),
     }
