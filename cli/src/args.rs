@@ -28,7 +28,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Validate a dataset file; with sources, also plan them without reading a row
     Check(CheckArgs),
-    /// Read the footers of files: what drifted, and a contract that fits them all
+    /// Look into files (the footers of Parquet, a sample of CSV): what drifted, and a contract that fits them all
     Schema(SchemaArgs),
     /// Validate a dataset file and upload it: from then on it is used
     Apply(ApplyArgs),
@@ -178,7 +178,7 @@ pub struct SchemaArgs {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
-    /// Files, folders, globs or s3:// URIs of Parquet files
+    /// Files, folders, globs or s3:// URIs of Parquet or CSV files
     #[arg(value_name = "SOURCE", required = true)]
     pub sources: Vec<String>,
 }

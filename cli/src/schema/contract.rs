@@ -8,20 +8,28 @@ use super::drift::Column;
 use crate::fault::Fault;
 
 /// What a dataset's file needs besides.
-const REST: &str = "name = \"proposed\"\n[source]\nformat = \"parquet\"\n[output]\nprefix = \"proposed/\"\n";
+fn rest(format: &str) -> String {
+    format!("name = \"proposed\"\n[source]\nformat = \"{format}\"\n[output]\nprefix = \"proposed/\"\n")
+}
 
 /// The proposal.
 #[derive(Debug)]
 pub struct Proposal {
-    /// The `[schema]` table.
+    /// The `[schema]` table, behind `[csv]` where the files are CSV.
     pub contract: String,
     /// What a person should know of it.
     pub notes: Vec<String>,
 }
 
 /// Proposes a contract for these columns. What it cannot hold (nested columns, columns without a common type, names that a
-/// contract cannot have) is left to `extra_columns = "keep"`, and told.
-pub fn propose(columns: &[Column]) -> Result<Proposal, Fault> {
+/// contract cannot have) is left to `extra_columns = "keep"`, and told. `csv` is the `[csv]` table of CSV files.
+pub fn propose(columns: &[Column], csv: Option<&str>) -> Result<Proposal, Fault> {
+    let rest = rest(if csv.is_some() { "csv" } else { "parquet" });
+    let table = |lines: &[String]| match csv {
+        Some(csv) => format!("{csv}\n{}", table(lines)),
+        None => table(lines),
+    };
+    let accepted = |contract: &str| accepted(&format!("{rest}{contract}"));
     let mut lines = Vec::new();
     // What is told, and of which columns.
     let mut told: Vec<(String, Vec<String>)> = Vec::new();
@@ -47,8 +55,8 @@ pub fn propose(columns: &[Column]) -> Result<Proposal, Fault> {
 }
 
 /// What makes sure that the proposal can be pasted.
-fn accepted(contract: &str) -> rowmill::Result<()> {
-    validate(&Dataset::parse(&format!("{REST}{contract}"), "proposed.toml")?)
+fn accepted(dataset: &str) -> rowmill::Result<()> {
+    validate(&Dataset::parse(dataset, "proposed.toml")?)
 }
 
 fn table(lines: &[String]) -> String {

@@ -67,6 +67,14 @@ pub struct Span {
 }
 
 impl Column {
+    /// Where no type holds the values of all files, which are text, a string does.
+    pub fn or_string(&mut self) {
+        if self.widest.is_none() {
+            self.widest = Some(DataType::Utf8);
+            self.notes = self.notes.iter().map(|note| format!("{note} but string")).collect();
+        }
+    }
+
     /// Whether any file has it otherwise than another.
     pub fn drifts(&self) -> bool {
         self.spans.len() > 1

@@ -15,12 +15,13 @@ fn file(month: &str, columns: &[(&str, DataType, Option<u64>)]) -> Sample {
         uri: format!("s3://b/trips/fhvhv_tripdata_{month}.parquet"),
         rows: Some(1_000),
         columns: columns.collect(),
+        csv: None,
     }
 }
 
 fn document(samples: &[Sample]) -> super::Document {
     let columns = drift::columns(samples);
-    let contract::Proposal { contract, notes } = contract::propose(&columns).unwrap();
+    let contract::Proposal { contract, notes } = contract::propose(&columns, None).unwrap();
     let files = samples.iter().map(|sample| super::FileReport::of(&sample.uri, &Ok(sample.clone())));
     super::Document { files: files.collect(), layouts: drift::layouts(samples), columns, contract, notes }
 }

@@ -2,8 +2,8 @@
 
 use arrow::datatypes::DataType;
 
-use super::Document;
 use super::drift::{Column, Layout, Span};
+use super::{Document, csv};
 use crate::location::shown;
 use crate::render::{Align, Table, count, float, length, plural};
 use crate::types::type_name;
@@ -21,6 +21,7 @@ pub fn text(document: &Document) -> String {
     if document.columns.is_empty() {
         return text;
     }
+    text.push_str(&csv::text(&document.files));
     let (drifting, steady): (Vec<&Column>, Vec<&Column>) = document.columns.iter().partition(|column| column.drifts());
     if !drifting.is_empty() {
         text.push_str(&format!("\n{}\n{}", plural(drifting.len(), "column") + " drifted", drifted(&drifting, &labels)));

@@ -20,7 +20,7 @@
 //! | timestamp without zone | with zone | read as local time in that zone; times the zone skips or repeats do not |
 //! | timestamp with zone | without zone, another zone | the same instant, as UTC without a zone |
 //! | integer ↔ timestamp, date | | the number of units since 1970-01-01 |
-//! | string | number, bool, time, timestamp, date | what parses, in full; white space around it is ignored |
+//! | string | number, bool, time, timestamp, date | what parses, in full; white space around it is ignored; `[csv]` may say how it is written |
 //! | binary | string | UTF-8 |
 //!
 //! A float becomes the decimal that prints it: `10.01` fits `decimal(8, 2)`, though no float is exactly 10.01. A timestamp as
@@ -30,7 +30,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, new_empty_array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, StringArray, StringBuilder, new_empty_array, new_null_array,
+};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{CastOptions, cast_with_options, concat, nullif};
@@ -38,6 +40,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
 use super::{decimal, numeric, types, values};
+use crate::dataset::{Notation, Rule};
 
 /// How to bring a column from one type to another.
 #[derive(Debug, Clone)]
@@ -49,6 +52,8 @@ pub(super) struct Cast {
 /// Gives null for what it cannot represent.
 #[derive(Debug, Clone, PartialEq)]
 enum Step {
+    /// Text in the notation that the casts read.
+    Respell(Rule),
     /// Arrow's cast, where its own rules are the ones wanted.
     Arrow(DataType),
     /// Arrow's cast, kept where casting back gives the same value.
@@ -72,15 +77,27 @@ enum Step {
 impl Cast {
     /// Plans a cast, or says why values of `from` cannot become `to`.
     pub(super) fn plan(from: &DataType, to: &DataType) -> Result<Self, String> {
-        Self::plan_rounding(from, to, false)
+        Self::plan_written(from, to, false, &Notation::default())
     }
 
-    /// The same; `round` lets decimals be rounded, half away from zero, to the digits that `to` has behind the point.
-    pub(super) fn plan_rounding(from: &DataType, to: &DataType, round: bool) -> Result<Self, String> {
+    /// The same, for texts in a notation; `round` lets decimals be rounded, half away from zero, to the digits that `to`
+    /// has behind the point.
+    pub(super) fn plan_written(
+        from: &DataType,
+        to: &DataType,
+        round: bool,
+        notation: &Notation,
+    ) -> Result<Self, String> {
         let refusal = || format!("{} cannot become {}", types::describe(from), types::describe(to));
         let mut steps = plan_steps(from, to).ok_or_else(refusal)?;
         if round {
             steps.iter_mut().for_each(Step::allow_rounding);
+        }
+        if from == &DataType::Utf8
+            && let Some(rule) = types::written(to).and_then(|what| notation.rule(what))
+        {
+            let behind_trim = steps.iter().position(|step| *step == Step::Trim).map_or(0, |trim| trim + 1);
+            steps.insert(behind_trim, Step::Respell(rule));
         }
         let plan = Self { to: to.clone(), steps };
         // An empty column tells what no plan knows, such as a time zone without an entry in the zone database.
@@ -233,6 +250,14 @@ impl Step {
 
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         match self {
+            Self::Respell(rule) => {
+                let mut spelt = String::new();
+                let mut texts = StringBuilder::with_capacity(array.len(), 0);
+                for text in array.as_string::<i32>() {
+                    texts.append_option(text.and_then(|text| rule.respell(text, &mut spelt)));
+                }
+                Ok(Arc::new(texts.finish()))
+            }
             Self::Arrow(to) => arrow_cast(array, to),
             Self::RoundTrip(to) => {
                 let there = arrow_cast(array, to)?;

@@ -12,7 +12,7 @@ use super::cast::Cast;
 use super::distinct::Distinct;
 use super::types;
 use super::values::{self, ValueList};
-use crate::dataset::{CastRule, ColumnSpec, ColumnType, Otherwise};
+use crate::dataset::{CastRule, ColumnSpec, ColumnType, Notation, Otherwise};
 
 /// How a column of the output is made.
 #[derive(Debug)]
@@ -92,9 +92,15 @@ impl Column {
     }
 
     /// A column that a cast rule matches.
-    pub(super) fn cast(field: &Field, source: usize, rule: &CastRule, nulls_instead: bool) -> Result<Self, String> {
+    pub(super) fn cast(
+        field: &Field,
+        source: usize,
+        rule: &CastRule,
+        notation: &Notation,
+        nulls_instead: bool,
+    ) -> Result<Self, String> {
         let conform = Conform {
-            cast: plan_cast(field.data_type(), &rule.to, rule.round)?,
+            cast: plan_cast(field.data_type(), &rule.to, rule.round, notation)?,
             encode: rule.to == ColumnType::Dictionary,
             list: ValueList::new(&rule.values),
             otherwise: rule.otherwise,
@@ -110,7 +116,11 @@ impl Column {
     }
 
     /// A column of the contract. `source` is its place in the source and its type there; `None` where it is missing.
-    pub(super) fn contract(spec: &ColumnSpec, source: Option<(usize, &DataType)>) -> Result<Self, String> {
+    pub(super) fn contract(
+        spec: &ColumnSpec,
+        source: Option<(usize, &DataType)>,
+        notation: &Notation,
+    ) -> Result<Self, String> {
         let to = output_type(&spec.data_type)?;
         let default = default_value(spec, &to)?;
         if source.is_none() && default.is_none() && !spec.nullable {
@@ -123,7 +133,7 @@ impl Column {
             ));
         }
         let from = source.map_or(&DataType::Null, |(_, from)| from);
-        let cast = plan_cast(from, &spec.data_type, spec.round)
+        let cast = plan_cast(from, &spec.data_type, spec.round, notation)
             .map_err(|problem| format!("column `{}`: {problem}", spec.name))?;
         let conform = Conform {
             cast,
@@ -225,11 +235,12 @@ pub(super) fn output_type(to: &ColumnType) -> Result<DataType, String> {
     }
 }
 
-/// The cast to a declared type; to strings where they are encoded as a dictionary afterwards. `round` is for decimals.
-pub(super) fn plan_cast(from: &DataType, to: &ColumnType, round: bool) -> Result<Cast, String> {
+/// The cast to a declared type; to strings where they are encoded as a dictionary afterwards. `round` is for decimals,
+/// `notation` for texts.
+pub(super) fn plan_cast(from: &DataType, to: &ColumnType, round: bool, notation: &Notation) -> Result<Cast, String> {
     match to {
         ColumnType::Dictionary => Cast::plan(from, &DataType::Utf8),
-        to => Cast::plan_rounding(from, &output_type(to)?, round),
+        to => Cast::plan_written(from, &output_type(to)?, round, notation),
     }
 }
 

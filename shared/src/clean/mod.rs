@@ -348,16 +348,17 @@ fn conforming_columns(dataset: &Dataset, source: &Schema, drift: &mut Vec<Drift>
     let spec = &dataset.spec.schema;
     let resolved = resolve::resolve(spec, source, drift)?;
     let mut columns = Vec::with_capacity(spec.columns.len() + resolved.extras.len());
+    let notation = dataset.notation();
     for (column, place) in spec.columns.iter().zip(&resolved.contract) {
         let found = place.and_then(|at| Some((at, source.fields().get(at)?.data_type())));
-        columns.push(Column::contract(column, found)?);
+        columns.push(Column::contract(column, found, &notation)?);
         note_coercion(drift, &columns, found.map(|(_, from)| from));
     }
     let rules = CompiledRules::new(&spec.casts)?;
     for at in resolved.extras {
         let Some(field) = source.fields().get(at) else { continue };
         let column = match rules.first_match(field) {
-            Some(rule) => Column::cast(field, at, rule, spec.on_cast_error == OnCastError::Null)
+            Some(rule) => Column::cast(field, at, rule, &notation, spec.on_cast_error == OnCastError::Null)
                 .map_err(|problem| format!("column `{}`: {problem}", field.name()))?,
             None => Column::kept(field, at),
         };

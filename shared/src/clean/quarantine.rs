@@ -28,7 +28,7 @@ pub const SOURCE: &str = "_rowmill_source";
 pub const ROW: &str = "_rowmill_row";
 /// Of text: the line that the record starts in, from 1.
 pub const LINE: &str = "_rowmill_line";
-/// Of text: the record as it stands in the source; what is not UTF-8 in it is replaced by U+FFFD.
+/// Of text: the record as it stands in the source, decoded; what cannot be is replaced by U+FFFD.
 pub const RAW: &str = "_rowmill_raw";
 /// The source's columns and values, as a JSON object; null for NDJSON, where [`RAW`] is one.
 pub const VALUES: &str = "_rowmill_values";

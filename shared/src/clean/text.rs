@@ -25,6 +25,9 @@ use crate::read::text::{Origin, TextBatch, reads};
 use crate::selected::SelectedRows;
 use crate::{Error, Result};
 
+/// Why a record may be set aside besides: it is read as UTF-8, and is not.
+const OTHER_ENCODING: &str = "csv: not UTF-8: is `encoding` missing in [csv]?";
+
 /// The checked cast from text to a type.
 #[derive(Debug, Clone)]
 pub(crate) struct TextCast(Cast);
@@ -163,7 +166,12 @@ impl Cleaner {
             let Some(row) = unfit.set_indices().next() else { continue };
             let record = record_of(batch, row).and_then(|record| batch.records.get(record));
             let to = types::describe(column.field.data_type());
-            let what = format!("a value of column `{}` does not fit {to}", column.field.name());
+            let mut what = format!("a value of column `{}` does not fit {to}", column.field.name());
+            if record.is_some_and(|record| is_other_encoding(batch, record)) {
+                what.push_str(
+                    "; the record is not UTF-8: write the file's encoding in [csv], such as encoding = \"latin1\"",
+                );
+            }
             return Err(record.map_or_else(|| Error::Internal(what.clone()), |record| place(record, what.clone())));
         }
         Ok(())
@@ -190,7 +198,11 @@ impl Cleaner {
                 objects::of_texts(names.iter().copied().zip(fields.iter().map(|field| field.as_deref())))
             });
             let place = Place { source: &self.source_uri, number: record.number, line: Some(record.line) };
-            rows.add(&place, Some(&String::from_utf8_lossy(batch.text(record))), values.as_deref());
+            let raw = match &batch.fields {
+                Some(fields) => fields.raw(batch.text(record)),
+                None => String::from_utf8_lossy(batch.text(record)),
+            };
+            rows.add(&place, Some(&raw), values.as_deref());
         }
         rows.finish()
     }
@@ -222,6 +234,11 @@ fn record_of(batch: &TextBatch, row: usize) -> Option<usize> {
     }
 }
 
+/// Whether a record is read as UTF-8 and is not.
+fn is_other_encoding(batch: &TextBatch, record: &Origin) -> bool {
+    batch.fields.as_ref().is_some_and(|fields| fields.is_other_encoding(batch.text(record)))
+}
+
 /// Why a record is set aside: each reason once, with the first of its rows that has it where it is a value's.
 type Why = BTreeMap<String, Option<(Fault, usize)>>;
 
@@ -244,6 +261,11 @@ impl Fates {
                 let Some(record) = record_of(batch, row) else { continue };
                 let fault = || reason.fault.map(|fault| (fault, row));
                 why.entry(record).or_default().entry(reason.key.clone()).or_insert_with(fault);
+            }
+        }
+        for (record, reasons) in &mut why {
+            if batch.records.get(*record).is_some_and(|record| is_other_encoding(batch, record)) {
+                reasons.insert(OTHER_ENCODING.to_owned(), None);
             }
         }
         let filtered = match &verdict.left_out {

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit as ArrowUnit};
 
-use crate::dataset::{ColumnType, TimeUnit};
+use crate::dataset::{ColumnType, TimeUnit, Written};
 
 /// The Arrow type that a column declared as `declared` has in the output; `None` where there is none (`decimal` beyond
 /// 38 digits, odd widths), which the dataset file's parser refuses before.
@@ -37,6 +37,16 @@ pub(super) fn arrow_type(declared: &ColumnType) -> Option<DataType> {
         ColumnType::Time(unit) => DataType::Time64(arrow_unit(*unit)),
         ColumnType::Null => DataType::Null,
     })
+}
+
+/// What texts of this type stand for, where a dataset may say how they are written.
+pub(crate) fn written(data_type: &DataType) -> Option<Written> {
+    match data_type {
+        DataType::Date32 => Some(Written::Date),
+        DataType::Timestamp(..) => Some(Written::Timestamp),
+        number if number.is_floating() || number.is_decimal() => Some(Written::Number),
+        _ => None,
+    }
 }
 
 /// Whether a source column of type `found` is what a cast rule's `from` names. Encodings of one logical type are the

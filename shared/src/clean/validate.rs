@@ -3,7 +3,8 @@
 use arrow::datatypes::Field;
 
 use super::{column, layout, program, types, unknown};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Notation};
+use crate::read::text::encoding;
 use crate::{Error, Result};
 
 /// Checks a dataset's casts, defaults and SQL: syntax and functions always; columns and types where the contract tells
@@ -16,10 +17,15 @@ use crate::{Error, Result};
 pub fn validate(dataset: &Dataset) -> Result<()> {
     let spec = &dataset.spec.schema;
     let mut problems = Vec::new();
+    if let Some(csv) = &dataset.spec.csv
+        && let Err(what) = encoding(csv)
+    {
+        problems.push(program::located(dataset, "csv.encoding", None, &what));
+    }
     for (index, rule) in spec.casts.iter().enumerate() {
         let from = rule.from.as_ref().and_then(types::arrow_type);
         let planned = match from {
-            Some(from) => column::plan_cast(&from, &rule.to, rule.round).map(drop),
+            Some(from) => column::plan_cast(&from, &rule.to, rule.round, &Notation::default()).map(drop),
             None => column::output_type(&rule.to).map(drop),
         };
         if let Err(what) = planned {

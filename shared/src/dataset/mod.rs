@@ -11,6 +11,7 @@ mod ending;
 mod folder;
 mod keep;
 mod layout;
+mod notation;
 mod overlap;
 mod position;
 mod problem;
@@ -28,6 +29,7 @@ pub use compression::Compression;
 pub use ending::{Ending, MAX_ATTEMPTS, NotifySpec, RetrySpec};
 pub use keep::{Condition, Keep, Scalar};
 pub use layout::{Lineage, PartitionSpec, partition_warnings};
+pub use notation::{Notation, Rule, Written};
 pub use overlap::overlap;
 pub use position::Position;
 pub use problem::closest;
@@ -91,6 +93,11 @@ impl Dataset {
         spec.output.prefix = format!("{}/", spec.output.prefix.trim_end_matches('/'));
         let hash = hex(&Sha256::digest(text.as_bytes()));
         Ok(Self { spec, hash, text: text.to_owned(), origin: origin.to_owned(), matcher })
+    }
+
+    /// How its sources write numbers, dates and timestamps.
+    pub fn notation(&self) -> Notation {
+        self.spec.csv.as_ref().map(Notation::of).unwrap_or_default()
     }
 
     /// Whether an object is a source of this dataset: below `source.uri` and fitting `source.pattern`. `bucket` is what

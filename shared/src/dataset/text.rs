@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::keep::Keep;
+use super::notation;
 use super::problem::Problem;
 use super::{ColumnSpec, DatasetSpec, Format, SourceSpec};
 
@@ -24,6 +25,17 @@ pub struct CsvSpec {
     /// Whether white space around every field goes, before the field is held against `nulls`. Default false: numbers,
     /// booleans, dates and times are read without it, and strings keep it.
     pub trim: bool,
+    /// Between a number and its decimals: `.` or `,`. Default `.`.
+    pub decimal: Option<String>,
+    /// How dates are written, as strftime has it, such as `%d/%m/%Y`: a format, or several of which the first that fits
+    /// counts. Default: `2020-01-31`, which is not read where this is given.
+    #[serde(deserialize_with = "notation::formats")]
+    pub dates: Vec<String>,
+    /// The same for timestamps, such as `%d/%m/%Y %H:%M`.
+    #[serde(deserialize_with = "notation::formats")]
+    pub timestamps: Vec<String>,
+    /// The encoding: UTF-8, or one of single bytes such as `latin1`. Default UTF-8.
+    pub encoding: Option<String>,
 }
 
 impl Default for CsvSpec {
@@ -35,6 +47,10 @@ impl Default for CsvSpec {
             nulls: vec![String::new()],
             quoted_nulls: true,
             trim: false,
+            decimal: None,
+            dates: Vec::new(),
+            timestamps: Vec::new(),
+            encoding: None,
         }
     }
 }
@@ -183,6 +199,22 @@ fn dialect(add: &mut impl FnMut(&str, String), csv: &CsvSpec) {
     }
     if csv.nulls.len() > MAX_NULLS {
         add("csv.nulls", format!("{} entries, above the limit of {MAX_NULLS}: write fewer", csv.nulls.len()));
+    }
+    match csv.decimal.as_deref() {
+        None => {}
+        Some(decimal) if decimal == csv.delimiter => add(
+            "csv.decimal",
+            format!(
+                "decimal and delimiter are both `{decimal}`: write what is between the fields, such as delimiter = \";\""
+            ),
+        ),
+        Some("." | ",") => {}
+        Some(other) => add("csv.decimal", format!("bad decimal `{other}`: write `.` or `,`")),
+    }
+    for (key, formats) in [("dates", &csv.dates), ("timestamps", &csv.timestamps)] {
+        for (at, what) in notation::problems(formats) {
+            add(&format!("csv.{key}[{at}]"), what);
+        }
     }
 }
 

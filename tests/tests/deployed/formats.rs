@@ -145,3 +145,32 @@ async fn a_decimal_that_would_lose_digits_is_set_aside_and_a_wrong_delimiter_fai
     assert!(message.contains("is the delimiter `;`?"), "{message}");
     bench.quiet().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commas_days_first_and_latin_letters_come_out_as_values() -> Result<()> {
+    let bench = bench("latin", |uri| {
+        format!(
+            "name = \"latin\"\n[source]\nuri = \"{uri}\"\nformat = \"csv\"\n[output]\nprefix = \"latin/\"\n[csv]\n\
+             delimiter = \";\"\ndecimal = \",\"\ndates = \"%d/%m/%Y\"\nencoding = \"latin1\"\n"
+        )
+    });
+    let bench = bench.await?;
+    let text: &[u8] = b"nom;prix;jour\ncaf\xe9;1,5;31/01/2020\nth\xe9;-2,25;01/02/2020\n";
+    bench.put("sales.csv", Bytes::from_static(text)).await?;
+    let outcome = bench.ingested("sales.csv").await?;
+    assert_eq!(outcome.status, Status::Complete, "{:?}", outcome.error);
+    assert_eq!((outcome.rows.read, outcome.rows.written), (2, 2));
+    let mut values = Vec::new();
+    for part in &outcome.parts {
+        let bytes: Bytes = bench.object(&part.key).await?;
+        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+            let batch: RecordBatch = batch?;
+            for row in 0..batch.num_rows() {
+                let shown = batch.columns().iter().map(|column| shown(column, row)).collect::<Result<Vec<_>>>()?;
+                values.push(shown.join("|"));
+            }
+        }
+    }
+    assert_eq!(values, ["café|1.5|2020-01-31", "thé|-2.25|2020-02-01"]);
+    bench.quiet().await
+}

@@ -309,6 +309,23 @@ fn keys_of_text_formats_are_refused_where_they_mean_nothing(#[case] text: String
 }
 
 #[rstest]
+#[case(
+    "decimal = \",\"",
+    "7:11: decimal and delimiter are both `,`: write what is between the fields, such as delimiter = \";\""
+)]
+#[case("decimal = \";\"", "7:11: bad decimal `;`: write `.` or `,`")]
+#[case("dates = \"%d/%m\"", "7:9: bad format `%d/%m`: it does not tell year, month and day: write such as `%d/%m/%Y`")]
+#[case(
+    "timestamps = [\"%d/%m/%Y\", \"%d/%m/%Y %I:%M\"]",
+    "7:27: bad format `%d/%m/%Y %I:%M`: it does not tell the hour: write `%H`, or `%I` with `%p`"
+)]
+#[case("dates = 5", "7:9: invalid type: integer `5`, expected a format such as \"%d/%m/%Y\", or an array of them")]
+fn a_notation_without_sense_is_refused(#[case] line: &str, #[case] expected: &str) {
+    let text = MINIMAL.replace("parquet", "csv").replace("[output]", &format!("[csv]\n{line}\n[output]"));
+    assert_eq!(refusal(&text), expected);
+}
+
+#[rstest]
 #[case("[retry]\nattempts = 0", "9:12: `attempts` is 0: write 1 to 12")]
 #[case("[retry]\nattempts = 13", "9:12: `attempts` is 13: write 1 to 12")]
 #[case("[retry]\nceiling = \"2h\"", "9:11: `ceiling` is above an hour: write a shorter one, such as `5m`")]

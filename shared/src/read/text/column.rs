@@ -13,7 +13,8 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, Date32Type, Float32Type, Fl
 use arrow::error::ArrowError;
 
 use super::number;
-use crate::clean::TextCast;
+use crate::clean::{TextCast, types};
+use crate::dataset::{Notation, Rule};
 
 /// A finished column.
 #[derive(Debug)]
@@ -55,7 +56,13 @@ pub(super) struct ColumnBuilder {
     /// Texts that wait for `cast`, and their rows.
     waiting: Vec<(usize, Vec<u8>)>,
     cast: Option<TextCast>,
+    /// How texts are brought into the notation that is read here, where they are not in it.
+    rule: Option<Rule>,
+    spelt: String,
 }
+
+/// What is no UTF-8, and so fits no type.
+pub(super) const UNFIT: &[u8] = b"\xff";
 
 /// Whether text can become values of this type while it is read. Others are read as strings, and cast later.
 pub(super) fn reads(data_type: &DataType) -> bool {
@@ -105,7 +112,15 @@ impl ColumnBuilder {
             nulls: 0,
             waiting: Vec::new(),
             cast,
+            rule: None,
+            spelt: String::new(),
         })
+    }
+
+    /// The same for texts in another notation.
+    pub fn written(data_type: &DataType, notation: &Notation) -> Result<Self, String> {
+        let rule = types::written(data_type).and_then(|what| notation.rule(what));
+        Ok(Self { rule, ..Self::new(data_type)? })
     }
 
     /// Whether values make no difference.
@@ -129,6 +144,25 @@ impl ColumnBuilder {
     /// Appends the value that a text stands for.
     pub fn push(&mut self, text: &[u8]) {
         let text = if matches!(self.values, Values::Text { .. }) { text } else { trimmed(text) };
+        if self.rule.is_some() {
+            self.push_respelled(text);
+        } else {
+            self.push_usual(text);
+        }
+    }
+
+    /// Appends a value that fits no type.
+    pub fn push_unfit(&mut self) {
+        self.push_usual(UNFIT);
+    }
+
+    fn push_respelled(&mut self, text: &[u8]) {
+        let mut spelt = std::mem::take(&mut self.spelt);
+        self.push_usual(usual(self.rule.as_ref(), text, &mut spelt).unwrap_or(UNFIT));
+        self.spelt = spelt;
+    }
+
+    fn push_usual(&mut self, text: &[u8]) {
         let read = match &mut self.values {
             Values::Skipped(rows) => {
                 *rows += 1;
@@ -226,6 +260,12 @@ pub(super) fn trimmed(text: &[u8]) -> &[u8] {
         return text;
     }
     std::str::from_utf8(text).map_or_else(|_| text.trim_ascii(), |text| text.trim().as_bytes())
+}
+
+/// A text in the usual notation, perhaps written into `spelt`; `None` where it is not written as the rule says.
+pub(super) fn usual<'t>(rule: Option<&Rule>, text: &'t [u8], spelt: &'t mut String) -> Option<&'t [u8]> {
+    let Some(rule) = rule else { return Some(text) };
+    rule.respell(std::str::from_utf8(text).ok()?, spelt).map(str::as_bytes)
 }
 
 /// Appends a value, or holds its place; whether there was one.

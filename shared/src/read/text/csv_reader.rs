@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use encoding_rs::Encoding;
 
 use super::column::{ColumnBuilder, trimmed};
 use super::csv::{Dialect, Field, Record, holds_lines, record, undouble};
+use super::encoding::{self, decode, encode};
 use super::reader::Parse;
 use super::shape::TextShape;
 use super::window::Window;
@@ -45,22 +47,29 @@ pub(super) struct Nulls {
     texts: Vec<Vec<u8>>,
     quoted: bool,
     trim: bool,
+    encoding: Option<&'static Encoding>,
 }
 
 impl Nulls {
     pub fn of(shape: &TextShape) -> Self {
-        let texts = shape.csv.nulls.iter().filter(|text| !text.is_empty()).map(|text| text.clone().into_bytes());
+        let texts = shape.csv.nulls.iter().filter(|text| !text.is_empty());
+        let texts = texts.filter_map(|text| encode(shape.encoding, text));
         Self {
             empty: shape.csv.nulls.iter().any(String::is_empty),
             texts: texts.collect(),
             quoted: shape.csv.quoted_nulls,
             trim: shape.csv.trim,
+            encoding: shape.encoding,
         }
     }
 
     /// A field's value: without white space around it, where the dataset says so.
     pub fn value<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        if self.trim { trimmed(text) } else { text }
+        match self.encoding {
+            _ if !self.trim => text,
+            None => trimmed(text),
+            Some(encoding) => encoding::trimmed(encoding, text),
+        }
     }
 
     pub fn is_null(&self, text: &[u8], quoted: bool) -> bool {
@@ -73,10 +82,11 @@ impl Nulls {
 
 impl CsvReader {
     pub fn new(shape: &TextShape, slice: &TextSlice) -> Result<Self, String> {
-        let columns = shape.schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type()));
+        let column = |data_type| ColumnBuilder::written(data_type, &shape.notation);
+        let columns = shape.schema.fields().iter().map(|field| column(field.data_type()));
         Ok(Self {
             dialect: shape.dialect(),
-            splitter: Arc::new(Fields { dialect: shape.dialect(), nulls: Nulls::of(shape) }),
+            splitter: Arc::new(Fields { dialect: shape.dialect(), nulls: Nulls::of(shape), encoding: shape.encoding }),
             schema: shape.schema.clone(),
             columns: columns.collect::<Result<_, _>>()?,
             fields: Vec::new(),
@@ -137,12 +147,21 @@ impl CsvReader {
             let text = self.splitter.nulls.value(bytes.get(field.start..field.end).unwrap_or_default());
             if column.is_skipped() || self.splitter.nulls.is_null(text, field.quoted) {
                 column.push_null();
-            } else if field.doubled {
+                continue;
+            }
+            let text = if field.doubled {
                 self.scratch.clear();
                 undouble(text, quote, &mut self.scratch);
-                column.push(&self.scratch);
+                &self.scratch
             } else {
-                column.push(text);
+                text
+            };
+            match self.splitter.encoding {
+                None => column.push(text),
+                Some(encoding) => match decode(encoding, text) {
+                    Some(text) => column.push(text.as_bytes()),
+                    None => column.push_unfit(),
+                },
             }
         }
     }

@@ -1,15 +1,18 @@
 //! What a file's beginning tells: where its records start, what its columns are called, and what they look like.
 
+use std::borrow::Cow;
+
 use arrow::datatypes::DataType;
 
-use super::column::{ColumnBuilder, trimmed};
+use super::column::{ColumnBuilder, UNFIT, trimmed, usual};
 use super::csv::{Dialect, Field, record, undouble};
 use super::csv_reader::{BYTE_ORDER_MARK, Nulls};
+use super::encoding::{decode, decode_lossy, utf16};
 use super::fetch::Chunks;
 use super::inflate::{Inflow, Limits, Packing};
 use super::number;
 use super::shape::TextShape;
-use crate::dataset::{ColumnType, Format, TimeUnit};
+use crate::dataset::{ColumnType, Format, Notation, Rule, TimeUnit, Written};
 use crate::plan::LineEnd;
 use crate::read::SourceFile;
 use crate::{Error, Result};
@@ -70,13 +73,7 @@ impl std::fmt::Display for Empty {
 /// [`Error::Source`] for a header without sense, a file in another encoding or damaged; [`Error::Limit`] for too many
 /// columns or a header that does not end.
 pub async fn head(source: &SourceFile, shape: &TextShape) -> Result<Head> {
-    let read = source.size.min(SAMPLE_BYTES);
-    let chunks = Chunks::of(source.clone(), 0..read);
-    let limits = Limits { uri: source.uri(), expansion: shape.expansion };
-    let packing = Packing::of(&source.key);
-    let is_all = read == source.size;
-    let sample = tokio::task::spawn_blocking(move || sample(chunks, packing, limits, is_all));
-    let sample = sample.await.map_err(|error| Error::Internal(format!("reading a sample: {error}")))??;
+    let sample = sampled(source, shape.expansion).await?;
     let mut head = look(&sample.bytes, sample.is_whole, shape).map_err(|problem| source.error(problem))?;
     let shape = shape.clone().with_line_end(head.line_end);
     let records = u128::from(records(&sample.bytes, &head, &shape));
@@ -85,16 +82,28 @@ pub async fn head(source: &SourceFile, shape: &TextShape) -> Result<Head> {
     Ok(head)
 }
 
-struct Sample {
+pub(super) struct Sample {
     /// Plain bytes.
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// The object's bytes that they came from.
-    packed_bytes: u64,
+    pub packed_bytes: u64,
     /// Whether they are all.
-    is_whole: bool,
+    pub is_whole: bool,
 }
 
-fn records(bytes: &[u8], head: &Head, shape: &TextShape) -> u64 {
+/// A source's first bytes. `expansion` bounds the plain ones per packed byte.
+pub(super) async fn sampled(source: &SourceFile, expansion: u64) -> Result<Sample> {
+    let read = source.size.min(SAMPLE_BYTES);
+    let chunks = Chunks::of(source.clone(), 0..read);
+    let limits = Limits { uri: source.uri(), expansion };
+    let packing = Packing::of(&source.key);
+    let is_all = read == source.size;
+    let sample = tokio::task::spawn_blocking(move || sample(chunks, packing, limits, is_all));
+    sample.await.map_err(|error| Error::Internal(format!("reading a sample: {error}")))?
+}
+
+/// Whole records behind the header, the last one perhaps cut.
+pub(super) fn records(bytes: &[u8], head: &Head, shape: &TextShape) -> u64 {
     let (mut at, mut records, mut none) = (usize::try_from(head.header_bytes).unwrap_or(usize::MAX), 0, Vec::new());
     while let Some(found) = record::<false>(shape.dialect(), bytes, at, true, &mut none) {
         at = found.next;
@@ -119,11 +128,16 @@ fn sample(chunks: Chunks, packing: Packing, limits: Limits, is_all: bool) -> Res
     Ok(Sample { bytes, packed_bytes: inflow.used(), is_whole })
 }
 
-fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String> {
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err("it is UTF-16, and text is read as UTF-8: convert it".to_owned());
+pub(super) fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String> {
+    if let Some(name) = utf16(bytes) {
+        return Err(format!("it is {name}, and text is read as UTF-8 or in an encoding of single bytes: convert it"));
     }
-    let mut at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let has_mark = bytes.starts_with(BYTE_ORDER_MARK);
+    if let Some(encoding) = shape.encoding.filter(|_| has_mark) {
+        let name = encoding.name();
+        return Err(format!("it begins as UTF-8 does, with a byte order mark, and [csv] encoding says {name}"));
+    }
+    let mut at = if has_mark { BYTE_ORDER_MARK.len() } else { 0 };
     let mut head = Head { header_bytes: wide(at), ..Head::default() };
     if shape.format != Format::Csv {
         return Ok(head);
@@ -158,7 +172,7 @@ fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String>
     head.names = vec![None; fields.len()];
     if let [only] = fields.as_slice() {
         let text = bytes.get(only.start..only.end).unwrap_or_default();
-        head.one_field = Some(String::from_utf8_lossy(text).trim().to_owned());
+        head.one_field = Some(decode_lossy(shape.encoding, text).trim().to_owned());
     }
     if shape.has_header() {
         if let Some(problem) = first.problem {
@@ -176,7 +190,7 @@ fn look(bytes: &[u8], is_whole: bool, shape: &TextShape) -> Result<Head, String>
 }
 
 /// What ends the first line, be it a record or blank: the same ends the others.
-fn line_end(dialect: Dialect, bytes: &[u8], at: usize, is_whole: bool) -> LineEnd {
+pub(super) fn line_end(dialect: Dialect, bytes: &[u8], at: usize, is_whole: bool) -> LineEnd {
     let either = Dialect { returns: true, ..dialect };
     let first = record::<false>(either, bytes, at, is_whole, &mut Vec::new());
     match first.and_then(|first| bytes.get(first.end..first.next)) {
@@ -200,7 +214,15 @@ fn header(bytes: &[u8], fields: &[Field], shape: &TextShape) -> Result<Vec<Optio
         } else {
             plain.extend_from_slice(text)
         }
-        let name = String::from_utf8(plain).map_err(|_| "its header is not UTF-8: convert it".to_owned())?;
+        let name = match shape.encoding {
+            None => String::from_utf8(plain).map_err(|_| {
+                "its header is not UTF-8: convert it, or write its encoding in [csv], such as encoding = \"latin1\""
+                    .to_owned()
+            })?,
+            Some(encoding) => decode(encoding, &plain)
+                .map(Cow::into_owned)
+                .ok_or_else(|| format!("its header is not {}: write another encoding in [csv]", encoding.name()))?,
+        };
         let name = name.trim().to_owned();
         if !name.is_empty() && names.contains(&Some(name.clone())) {
             return Err(format!("its header names `{name}` twice: rename one of the two"));
@@ -220,8 +242,8 @@ struct Trial {
 }
 
 impl Trial {
-    fn of(data_type: &DataType) -> Self {
-        Self { column: ColumnBuilder::new(data_type).ok(), patience: 1 }
+    fn of(data_type: &DataType, notation: &Notation) -> Self {
+        Self { column: ColumnBuilder::written(data_type, notation).ok(), patience: 1 }
     }
 
     fn push(&mut self, text: &[u8]) {
@@ -258,12 +280,25 @@ struct Guess {
     float: Trial,
     date: bool,
     timestamp: bool,
+    /// How dates and timestamps are written, where that is not as usual.
+    dates: Option<Rule>,
+    timestamps: Option<Rule>,
+    spelt: String,
 }
 
 impl Guess {
-    fn fresh() -> Self {
-        let (integer, float) = (Trial::of(&DataType::Int64), Trial::of(&DataType::Float64));
-        Self { seen: false, digit: false, integer, float, date: true, timestamp: true }
+    fn fresh(notation: &Notation) -> Self {
+        Self {
+            seen: false,
+            digit: false,
+            integer: Trial::of(&DataType::Int64, notation),
+            float: Trial::of(&DataType::Float64, notation),
+            date: true,
+            timestamp: true,
+            dates: notation.rule(Written::Date),
+            timestamps: notation.rule(Written::Timestamp),
+            spelt: String::new(),
+        }
     }
 
     fn narrow(&mut self, text: &[u8]) {
@@ -284,8 +319,10 @@ impl Guess {
             self.float.rule_out();
         }
         self.float.push(text);
-        self.date = self.date && number::date(text).is_some();
-        self.timestamp = self.timestamp && !text.ends_with(b"Z") && number::timestamp(text, 6).is_some();
+        self.date = self.date && usual(self.dates.as_ref(), text, &mut self.spelt).and_then(number::date).is_some();
+        self.timestamp = self.timestamp
+            && usual(self.timestamps.as_ref(), text, &mut self.spelt)
+                .is_some_and(|text| !text.ends_with(b"Z") && number::timestamp(text, 6).is_some());
     }
 
     fn column_type(mut self) -> ColumnType {
@@ -305,9 +342,18 @@ impl Guess {
     }
 }
 
+/// Whether the record taken for the header looks like data: its values are what the columns' are, where those are no strings.
+pub(super) fn is_data(bytes: &[u8], head: &Head, shape: &TextShape) -> bool {
+    let first = bytes.get(..usize::try_from(head.header_bytes).unwrap_or(usize::MAX)).unwrap_or_default();
+    let from = if first.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let first = types(first, from, true, shape, head.names.len());
+    let mut typed = head.types.iter().zip(&first).filter(|(found, _)| **found != ColumnType::String).peekable();
+    typed.peek().is_some() && typed.all(|(_, first)| *first != ColumnType::String)
+}
+
 /// What each column's values in the sample are.
 fn types(bytes: &[u8], from: usize, is_whole: bool, shape: &TextShape, columns: usize) -> Vec<ColumnType> {
-    let mut guesses: Vec<Guess> = std::iter::repeat_with(Guess::fresh).take(columns).collect();
+    let mut guesses: Vec<Guess> = std::iter::repeat_with(|| Guess::fresh(&shape.notation)).take(columns).collect();
     let nulls = Nulls::of(shape);
     let (mut at, mut fields) = (from, Vec::new());
     while let Some(found) = record::<true>(shape.dialect(), bytes, at, is_whole, &mut fields) {
@@ -317,8 +363,12 @@ fn types(bytes: &[u8], from: usize, is_whole: bool, shape: &TextShape, columns: 
         }
         for (guess, field) in guesses.iter_mut().zip(&fields) {
             let text = nulls.value(bytes.get(field.start..field.end).unwrap_or_default());
-            if !nulls.is_null(text, field.quoted) {
-                guess.narrow(text);
+            if nulls.is_null(text, field.quoted) {
+                continue;
+            }
+            match shape.encoding {
+                None => guess.narrow(text),
+                Some(encoding) => guess.narrow(decode(encoding, text).as_deref().map_or(UNFIT, str::as_bytes)),
             }
         }
     }

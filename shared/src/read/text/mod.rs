@@ -7,6 +7,7 @@
 mod column;
 mod csv;
 mod csv_reader;
+mod encoding;
 mod escape;
 mod fetch;
 mod gzip;
@@ -19,6 +20,7 @@ mod prefilter;
 mod reader;
 mod scan;
 mod shape;
+mod sniff;
 mod tree;
 mod unzstd;
 mod window;
@@ -27,18 +29,22 @@ mod window;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 mod tests;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
+use encoding_rs::Encoding;
 
+pub(crate) use encoding::encoding;
 pub use head::{Empty, Head, SAMPLE_BYTES, head};
 pub use inflate::Packing;
 pub use reader::TextReader;
 pub use scan::Piece;
 pub use shape::TextShape;
+pub use sniff::{Sniffed, sniff};
 
 use super::SourceFile;
 use crate::Result;
@@ -98,10 +104,11 @@ pub struct Origin {
 pub struct Fields {
     dialect: csv::Dialect,
     nulls: csv_reader::Nulls,
+    encoding: Option<&'static Encoding>,
 }
 
 impl Fields {
-    /// The fields as text; nulls, and fields that are no UTF-8, are `None`.
+    /// The fields as text; nulls, and fields that cannot be decoded, are `None`.
     pub fn of(&self, record: &[u8]) -> Vec<Option<String>> {
         let mut fields = Vec::new();
         csv::record::<true>(self.dialect, record, 0, true, &mut fields);
@@ -115,9 +122,22 @@ impl Fields {
                 Some(quote) => csv::undouble(text, quote, &mut plain),
                 None => plain.extend_from_slice(text),
             }
-            String::from_utf8(plain).ok()
+            match self.encoding {
+                None => String::from_utf8(plain).ok(),
+                Some(encoding) => encoding::decode(encoding, &plain).map(Cow::into_owned),
+            }
         };
         fields.iter().map(text).collect()
+    }
+
+    /// The record as text; what cannot be decoded is replaced by U+FFFD.
+    pub fn raw<'r>(&self, record: &'r [u8]) -> Cow<'r, str> {
+        encoding::decode_lossy(self.encoding, record)
+    }
+
+    /// Whether a record is read as UTF-8 and is not.
+    pub fn is_other_encoding(&self, record: &[u8]) -> bool {
+        self.encoding.is_none() && std::str::from_utf8(record).is_err()
     }
 }
 

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use encoding_rs::Encoding;
+
 use super::csv::{Dialect, LINES};
-use crate::dataset::{ColumnSpec, Condition, CsvSpec, Dataset, Format, Keep};
+use super::encoding::encoding;
+use crate::dataset::{ColumnSpec, Condition, CsvSpec, Dataset, Format, Keep, Notation};
 use crate::plan::LineEnd;
 use crate::{Error, Result};
 
@@ -18,6 +21,10 @@ pub struct TextShape {
     pub csv: CsvSpec,
     /// CSV: what ends a line.
     pub line_end: LineEnd,
+    /// CSV: the encoding, unless it is UTF-8.
+    pub(super) encoding: Option<&'static Encoding>,
+    /// CSV: how numbers, dates and timestamps are written.
+    pub(super) notation: Notation,
     /// NDJSON: the columns, with their paths.
     pub mapped: Vec<ColumnSpec>,
     /// NDJSON: which records are kept.
@@ -44,9 +51,12 @@ impl TextShape {
         };
         let fields: Vec<Field> =
             columns.iter().map(|(name, data_type)| Field::new(name, data_type.clone(), true)).collect();
+        let csv = dataset.spec.csv.clone().unwrap_or_default();
         Ok(Self {
             format: source.format,
-            csv: dataset.spec.csv.clone().unwrap_or_default(),
+            encoding: encoding(&csv).map_err(|what| dataset.error_at("csv.encoding", None, what))?,
+            notation: dataset.notation(),
+            csv,
             line_end: LineEnd::default(),
             mapped: if source.format == Format::Ndjson { dataset.spec.schema.columns.clone() } else { Vec::new() },
             keep,
@@ -62,6 +72,24 @@ impl TextShape {
     #[must_use]
     pub fn with_line_end(self, line_end: LineEnd) -> Self {
         Self { line_end, ..self }
+    }
+
+    /// The shape of a CSV in this dialect, without columns: enough to look at its beginning.
+    pub(super) fn of_csv(csv: CsvSpec) -> Result<Self, String> {
+        Ok(Self {
+            format: Format::Csv,
+            encoding: encoding(&csv)?,
+            notation: Notation::of(&csv),
+            csv,
+            line_end: LineEnd::default(),
+            mapped: Vec::new(),
+            keep: Vec::new(),
+            schema: Arc::new(Schema::empty()),
+            block_bytes: 0,
+            record_bytes: 0,
+            depth: 0,
+            expansion: u64::MAX,
+        })
     }
 
     /// What tells records apart.

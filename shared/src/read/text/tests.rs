@@ -2,6 +2,7 @@
 
 mod damaged;
 mod splits;
+mod written;
 
 use std::io::Write;
 
