@@ -36,7 +36,7 @@ impl World {
             duplicate: dice.below(300),
             invisible: dice.below(60),
             expire: dice.below(60),
-            copied: dice.below(10),
+            copied: dice.below(30),
             foreign: if dice.hits(200) { 10 } else { 0 },
         }
     }
@@ -202,7 +202,10 @@ impl World {
     }
 
     /// Puts every part and quarantine file anew with the same bytes, as a copied or restored sink has them.
-    fn copy_sink(&mut self) {
+    pub fn copy_sink(&mut self) {
+        if self.reader.seen().visible.is_empty() {
+            return;
+        }
         for (key, bytes) in self.sink.objects().into_iter().filter(|(key, _)| !key.starts_with("_rowmill/")) {
             self.sink.put(&key, bytes).now_or_never().unwrap().unwrap();
         }
@@ -212,7 +215,7 @@ impl World {
 
     /// Somebody puts an object where a part lies or is to lie. Not while a finalizer works or sleeps: from its check to its
     /// completion nothing keeps others from writing there.
-    fn put_foreign(&mut self) {
+    pub fn put_foreign(&mut self) {
         if self.tasks.iter().chain(&self.frozen).any(Task::finalizes) {
             return;
         }

@@ -134,6 +134,16 @@ fn simulate(dice: &Dice) -> Compared {
         world.drain();
     }
     world.settle();
+    if dice.hits(300) {
+        world.copy_sink();
+        world.ask(Intent::Reprocess, "reprocess asked");
+        world.settle();
+    }
+    if dice.hits(100) {
+        world.put_foreign();
+        world.ask(Intent::Reprocess, "reprocess asked");
+        world.settle();
+    }
     if world.move_foreign_away() || !world.reader.seen().foreign.is_empty() {
         // What runs refused to touch is out of their way: the next ones publish.
         world.ask(Intent::Reprocess, "reprocess asked");
