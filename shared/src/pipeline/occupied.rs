@@ -80,7 +80,7 @@ async fn check(ctx: &Context, key: &str, expected: &Expected<'_>) -> Result<Opti
 pub(super) fn refusal(run: &Run, foreign: &[Foreign]) -> Option<Failure> {
     let message = format!(
         "{}, which no run of {} in dataset {} wrote: nothing was published or deleted, because its rows would be read \
-         beside those of this run. Move it out of the sink, then run `rowmill redrive {}`",
+         beside those of this run. Move it out of the sink, then redrive run {}",
         names(foreign)?,
         run.source.uri(),
         run.dataset,

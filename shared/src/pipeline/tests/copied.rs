@@ -93,7 +93,7 @@ async fn refused(at: u32) {
     let outcome = stack.finalized(&new).await;
     let failure = outcome.error.unwrap();
     assert_eq!((outcome.status, failure.kind.as_str()), (Status::Failed, "occupied"));
-    for word in [key.as_str(), "17 bytes", "rowmill redrive", "s3://source/in/a.parquet"] {
+    for word in [key.as_str(), "17 bytes", "then redrive run", "s3://source/in/a.parquet"] {
         assert!(failure.message.contains(word), "{}", failure.message);
     }
     assert_eq!(stack.seen("trips/"), before, "nothing is published, deleted or replaced");
