@@ -108,7 +108,7 @@ async fn a_sink_that_was_copied_to_another_bucket_is_reprocessed_without_a_row_t
     }
     let file = tempfile::NamedTempFile::new()?;
     // Partitioned otherwise: no part of before is replaced by one of the same key.
-    std::fs::write(file.path(), format!("{}partition_by = [\"flag\"]\n", bench.dataset.text))?;
+    std::fs::write(file.path(), format!("{}partition_by = [\"shared_flag\"]\n", bench.dataset.text))?;
     let sink = format!("s3://{copy}");
     let source = format!("s3://{}/{}", bench.source_bucket, bench.key("a.parquet"));
     let mut command = rowmill()?;
@@ -128,6 +128,6 @@ async fn a_sink_that_was_copied_to_another_bucket_is_reprocessed_without_a_row_t
     let there: Vec<&str> = listed.contents().iter().filter_map(|object| object.key()).collect();
     let parts = report["runs"][0]["parts"].as_array().context("parts")?;
     assert_eq!(there.len(), parts.len(), "{there:?}: {report}");
-    assert!(there.iter().all(|key| key.contains("flag=")), "{there:?}");
+    assert!(there.iter().all(|key| key.contains("shared_flag=")), "{there:?}");
     Ok(())
 }
